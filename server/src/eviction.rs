@@ -5,8 +5,9 @@
 //! told; its session then ends by itself. The auth file is read by the thread for files
 //! (`files.rs`); the ends of credentials are a matter of the timers.
 
+use crate::authority::Rules;
 use crate::authority::grant::{Grant, Unproven};
-use crate::authority::{Rules, wall_clock};
+use crate::clock::wall_clock;
 use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;

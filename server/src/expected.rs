@@ -4,7 +4,7 @@
 //!
 //! A file that cannot be read or is not right changes nothing: the names that were read before stay.
 
-use crate::telemetry::wall_ms;
+use crate::clock::wall_ms;
 use common::expected::{Expected, MAX_FILE};
 use common::sys::fault::Fault;
 use common::sys::file_stamp::FileStamp;

@@ -8,12 +8,12 @@ use crate::eviction;
 use crate::expected::ExpectedMachines;
 use crate::hub::Hub;
 use crate::record;
+use crate::unread::Unread;
 use common::sys::file_stamp::FileStamp;
 use common::sys::sync::Arc;
 use common::sys::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use std::convert::Infallible;
-use std::fmt::Display;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -85,21 +85,6 @@ pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Vec<Files>> {
 fn guarded(what: &str, look: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(look)).is_err() {
         log::error!("a look at {what} panicked");
-    }
-}
-
-/// What was wrong with a file that could not be read the last time, so that it is told once.
-#[derive(Default)]
-pub(crate) struct Unread(Option<String>);
-
-impl Unread {
-    /// Whether a result is to be told: not if the file still cannot be read, for this reason, as that
-    /// is tried at each look.
-    pub(crate) fn is_news(&mut self, unread: Option<&impl Display>) -> bool {
-        let unread = unread.map(ToString::to_string);
-        let is_told = unread.is_some() && unread == self.0;
-        self.0 = unread;
-        !is_told
     }
 }
 

@@ -29,6 +29,7 @@ macro_rules! fault_point {
 }
 
 pub mod authority;
+mod clock;
 mod config;
 mod connection;
 mod dispatch;
@@ -61,6 +62,8 @@ mod timers;
 #[cfg(not(shuttle))]
 mod tls;
 mod transcript;
+#[cfg(not(shuttle))]
+mod unread;
 pub mod version;
 mod watching;
 

@@ -3,9 +3,11 @@
 //! takes the old one's place by a rename, so a running server never sees half a file.
 
 use super::error::AuthError;
+use super::load::read_file;
 use super::rules::Rules;
 use super::token::{self, TokenHash, key_id};
-use super::{read_file, values, wall_clock};
+use super::values;
+use crate::clock::wall_clock;
 use common::sys::replace_file::replace_file;
 use common::token::Secret;
 use std::fs::{File, OpenOptions};
@@ -132,7 +134,7 @@ pub fn revoke(file: &Path, id: &str) -> Result<Option<String>, AuthError> {
     let changed = change.with(|credentials| {
         let has_id = |table: &Table| table.get("id").and_then(Item::as_str) == Some(id);
         let Some(at) = credentials.iter().position(has_id) else {
-            return Err(no_credential(id, &change.rules));
+            return Err(change.rules.no_credential(id));
         };
         let kept = credentials
             .get(at)
@@ -147,26 +149,6 @@ pub fn revoke(file: &Path, id: &str) -> Result<Option<String>, AuthError> {
     })?;
     change.commit(&changed)?;
     Ok(change.rules.heirs(id))
-}
-
-/// What an error says of an id that no credential has.
-pub(super) fn no_credential(id: &str, rules: &Rules) -> AuthError {
-    let known = some_of(rules.credentials.iter().map(|c| c.id.clone()));
-    let known = known.unwrap_or_else(|| "none".to_owned());
-    let id = common::wire::message::clip(id);
-    AuthError::Change(format!("there is no credential {id:?}; there are {known}"))
-}
-
-/// Names in a sentence, a screen's width of them; `None` if there is none.
-pub(super) fn some_of(names: impl ExactSizeIterator<Item = String>) -> Option<String> {
-    const NAMED: usize = 8;
-    let count = names.len();
-    let named = names.take(NAMED).collect::<Vec<_>>().join(", ");
-    match count {
-        0 => None,
-        1..=NAMED => Some(named),
-        _ => Some(format!("{named} and {} more", count - NAMED)),
-    }
 }
 
 fn prefix(table: &Table) -> &str {

@@ -86,3 +86,15 @@ pub(super) fn of_toml(error: &toml::de::Error) -> Fault {
 fn suffix(position: Option<&Position>) -> String {
     position.map_or_else(String::new, |position| format!(":{position}"))
 }
+
+/// Names in a sentence, a screen's width of them; `None` if there is none.
+pub(super) fn some_of(names: impl ExactSizeIterator<Item = String>) -> Option<String> {
+    const NAMED: usize = 8;
+    let count = names.len();
+    let named = names.take(NAMED).collect::<Vec<_>>().join(", ");
+    match count {
+        0 => None,
+        1..=NAMED => Some(named),
+        _ => Some(format!("{named} and {} more", count - NAMED)),
+    }
+}

@@ -2,8 +2,7 @@
 //! function of the rules and of what is asked for, and names the rule that it comes from.
 
 use crate::authority::certificate;
-use crate::authority::edit::{no_credential, some_of};
-use crate::authority::error::AuthError;
+use crate::authority::error::{AuthError, some_of};
 use crate::authority::names::NamePattern;
 use crate::authority::rules::{Allow, Credential, ProofPattern, Role, Rules};
 use crate::authority::token::{TokenHash, key_id};
@@ -263,7 +262,7 @@ impl Rules {
         word: &str,
         now: SystemTime,
     ) -> Result<Decision, AuthError> {
-        let credential = self.find(id).ok_or_else(|| no_credential(id, self))?;
+        let credential = self.find(id).ok_or_else(|| self.no_credential(id))?;
         let role = &credential.role;
         let counts = match credential.expires.filter(|expires| *expires <= now) {
             None => Ok(()),

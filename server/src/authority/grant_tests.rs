@@ -1,6 +1,6 @@
 use super::*;
 use crate::authority::testing::{credential, prove, rules};
-use crate::authority::wall_clock;
+use crate::clock::wall_clock;
 use std::time::Duration;
 
 #[test]

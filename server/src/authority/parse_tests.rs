@@ -1,6 +1,7 @@
 use super::super::testing::{ROLES, credential, hash, rules};
-use super::super::{token, wall_clock};
+use super::super::token;
 use super::*;
+use crate::clock::wall_clock;
 use proptest::prelude::*;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -377,7 +378,7 @@ fn a_file_of_many_credentials_is_read_in_time() {
         (0..20_000).map(credential).collect::<String>(),
         patterns.collect::<String>()
     );
-    assert!(text.len() < super::super::MAX_FILE);
+    assert!(text.len() < super::super::load::MAX_FILE);
     let began = std::time::Instant::now();
     let rules =
         Rules::read(text.as_bytes(), Path::new("auth.toml")).unwrap_or_else(|e| panic!("{e}"));

@@ -1,10 +1,12 @@
 //! What an auth file says, checked and immutable: roles, and the credentials that have them.
 
 use crate::authority::certificate::CertPattern;
+use crate::authority::error::{AuthError, some_of};
 use crate::authority::names::{NamePattern, Reserved};
 use crate::authority::token::TokenHash;
 use common::sys::sync::Arc;
 use common::wire::Right;
+use common::wire::message::clip;
 use common::wire::tier::Tier;
 use common::wire::wildcard::Wildcard;
 use ipnet::IpNet;
@@ -118,6 +120,14 @@ impl Commands {
 }
 
 impl Rules {
+    /// What an error says of an id that no credential has.
+    pub(super) fn no_credential(&self, id: &str) -> AuthError {
+        let known = some_of(self.credentials.iter().map(|c| c.id.clone()));
+        let known = known.unwrap_or_else(|| "none".to_owned());
+        let id = clip(id);
+        AuthError::Change(format!("there is no credential {id:?}; there are {known}"))
+    }
+
     /// Seats that only some tiers may take.
     pub(crate) fn reserve(&self) -> Option<Reserve> {
         self.reserve

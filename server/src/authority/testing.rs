@@ -3,7 +3,7 @@
 use super::grant::{Grant, Proof};
 use super::rules::Rules;
 use super::token::TokenHash;
-use super::wall_clock;
+use crate::clock::wall_clock;
 use std::path::Path;
 
 /// The roles that the files of these tests begin with.

@@ -3,7 +3,7 @@
 use super::record::{Credential, Kept, Line, Proof, Replay};
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{self, Grant};
-use crate::authority::wall_clock;
+use crate::clock::wall_clock;
 use crate::connection::Connection;
 use crate::connection::hold::{Hold, Tokens};
 use crate::eviction;

@@ -5,7 +5,7 @@
 //! ([`Feed::refill`]), so that a command which is not kept costs one look at a number.
 
 use super::recent::Recent;
-use super::wall_ms;
+use crate::clock::wall_ms;
 use crate::dispatch::command::{OutcomeDetails, Target};
 use crate::member::Member;
 use common::sys::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};

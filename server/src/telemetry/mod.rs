@@ -14,7 +14,7 @@ pub(crate) mod history;
 pub(crate) mod reader;
 pub(crate) mod recent;
 
-use crate::authority::wall_clock;
+use crate::clock::wall_ms;
 use crate::dispatch::command::{Command, OutcomeDetails, Target};
 use crate::member::Member;
 use crate::ranking::Roster;
@@ -30,7 +30,6 @@ use feed::Feed;
 use history::{History, Load};
 use recent::Recent;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 /// Members that left which are remembered, so that a page shows which machines are missing: a
 /// screen of them, several times over.
@@ -179,10 +178,4 @@ impl Telemetry {
     pub(crate) fn refusals(&self) -> BTreeMap<Refused, u64> {
         lock(&self.refusals).clone()
     }
-}
-
-/// The time on the wall now, in milliseconds since 1970: for people, and for nothing that waits.
-pub(crate) fn wall_ms() -> u64 {
-    let since = wall_clock().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, crate::millis)
 }

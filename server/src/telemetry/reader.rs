@@ -4,7 +4,7 @@
 use super::board::Cursor;
 use super::counters::quantile;
 use super::feed::Shown;
-use super::wall_ms;
+use crate::clock::wall_ms;
 use crate::hub::Hub;
 use crate::version;
 use common::sys::sync::{Arc, role};

@@ -1,9 +1,9 @@
 //! The certificates as they are now: read at the start, and again when a file of them changes. A
 //! wrong file keeps what was there before, so a half-written pair costs nothing.
 
-use crate::authority::wall_clock;
+use crate::clock::wall_clock;
 use crate::config::ServerTls;
-use crate::files::Unread;
+use crate::unread::Unread;
 use common::net::tls::files::{TlsFileError, WrongFile, certificates, key, not_a_pair, unusable};
 use common::net::tls::{ALPN, certificate, provider};
 use common::sys::file_stamp::FileStamp;
