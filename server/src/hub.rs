@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::connection::hold::{Hold, Stage};
-use crate::dispatch::command::OutcomeDetails;
 use crate::dispatch::flush_set::FlushSet;
+use crate::dispatch::outcome_details::OutcomeDetails;
 use crate::jobs::Jobs;
 use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;

@@ -5,6 +5,7 @@ use crate::authority::grant::AllowLine;
 use crate::dispatch::counts::{Counts, Left};
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::input::{self, Input};
+use crate::dispatch::outcome_details::OutcomeDetails;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::jobs::Job;
 use crate::member::Member;
@@ -18,7 +19,7 @@ use common::sys::sync::Arc;
 use common::wire::message::{Id, RpcError, error_line, notification_line, result_line};
 use common::wire::name::Name;
 use common::wire::selector::Single;
-use common::wire::{ExecutionResult, Outcome, Started, Status, Tally, Text, fast_encode, method};
+use common::wire::{Outcome, Started, Status, Tally, Text, fast_encode, method};
 use std::fmt;
 use std::ops::Deref;
 
@@ -136,32 +137,6 @@ const TOGETHER: u32 = 16;
 
 /// The part of a target's queue that is for one sender.
 const SHARE_OF_SENDER: usize = 2;
-
-/// What an outcome says besides its target and its status.
-#[derive(Debug, Default)]
-pub(crate) struct OutcomeDetails<'a> {
-    pub(crate) executed: ExecutionResult<'a>,
-    pub(crate) message: Option<Text<'a>>,
-    pub(crate) elapsed_ms: Option<u64>,
-    pub(crate) started: Option<bool>,
-    /// Bytes of output that went to the sender, if that is known.
-    pub(crate) output: Option<u64>,
-}
-
-impl<'a> OutcomeDetails<'a> {
-    /// Those of an outcome that has a message.
-    pub(crate) fn saying(message: impl Into<Text<'a>>) -> OutcomeDetails<'a> {
-        OutcomeDetails {
-            message: Some(message.into()),
-            ..OutcomeDetails::default()
-        }
-    }
-
-    /// Whether the command ran and ended with exit code 0.
-    pub(crate) fn is_success(&self, status: Status) -> bool {
-        status == Status::Done && self.executed.exit_code == Some(0)
-    }
-}
 
 /// Says in an outcome what is known of it.
 #[inline]

@@ -10,12 +10,13 @@
 //! are open are cancelled, and this looks whether they are before each target, and after the last.
 
 use crate::authority::bearer::Bearer;
-use crate::dispatch::command::{Absent, Command, OutcomeDetails, Target, Targets, Telling};
+use crate::dispatch::command::{Absent, Command, Target, Targets, Telling};
 use crate::dispatch::counts::Counts;
 use crate::dispatch::distribute::distribute;
 use crate::dispatch::find::find;
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::input::Input;
+use crate::dispatch::outcome_details::OutcomeDetails;
 use crate::dispatch::refusal_limiter;
 use crate::dispatch::request::{check_numbers, check_run, first_end, input_window};
 use crate::dispatch::selection::{Found, Selection, gone};

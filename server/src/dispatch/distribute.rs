@@ -1,7 +1,8 @@
 //! Gives a command to its targets, and ends it at those that cannot be given it.
 
-use crate::dispatch::command::{Assignment, Command, OutcomeDetails, Target};
+use crate::dispatch::command::{Assignment, Command, Target};
 use crate::dispatch::flush_set::FlushSet;
+use crate::dispatch::outcome_details::OutcomeDetails;
 use crate::hub::Hub;
 use crate::member::executor_queue::Registered;
 use common::limits::MAX_OPEN_INPUTS;

@@ -1,6 +1,6 @@
 //! What an executor's answer to an `execute` makes of the command.
 
-use crate::dispatch::command::OutcomeDetails;
+use crate::dispatch::outcome_details::OutcomeDetails;
 use crate::dispatch::output_credit::OutputCredit;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{AnswerBody, Code, RpcError};

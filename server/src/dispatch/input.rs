@@ -5,8 +5,9 @@
 //! here but counts: a piece is queued for each target at once, in memory once, and the window bounds
 //! what can wait. Commands without input have none of this.
 
-use crate::dispatch::command::{Command, OutcomeDetails, Target};
+use crate::dispatch::command::{Command, Target};
 use crate::dispatch::flush_set::FlushSet;
+use crate::dispatch::outcome_details::OutcomeDetails;
 use crate::member::executor_queue::Fed;
 use common::limits::{INPUT_STEP, MAX_INPUT_PIECES};
 use common::memory::{Charge, Memory};

@@ -21,6 +21,7 @@ pub(crate) mod execution_result;
 pub(crate) mod find;
 pub(crate) mod flush_set;
 pub(crate) mod input;
+pub(crate) mod outcome_details;
 pub(crate) mod output_credit;
 pub(crate) mod preview;
 pub(crate) mod refusal_limiter;

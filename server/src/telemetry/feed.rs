@@ -6,7 +6,8 @@
 
 use super::recent::Recent;
 use crate::clock::wall_ms;
-use crate::dispatch::command::{OutcomeDetails, Target};
+use crate::dispatch::command::Target;
+use crate::dispatch::outcome_details::OutcomeDetails;
 use crate::member::Member;
 use common::sys::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use common::sys::sync::{Arc, Mutex, lock};

@@ -15,7 +15,8 @@ pub(crate) mod reader;
 pub(crate) mod recent;
 
 use crate::clock::wall_ms;
-use crate::dispatch::command::{Command, OutcomeDetails, Target};
+use crate::dispatch::command::{Command, Target};
+use crate::dispatch::outcome_details::OutcomeDetails;
 use crate::member::Member;
 use crate::ranking::Roster;
 use board::Board;
