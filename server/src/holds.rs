@@ -55,7 +55,8 @@ pub(crate) fn give_up(hub: &Hub, member: &Arc<Member>, why: &str) {
 
 /// Puts on record, and shows, that a member has left. No session does that for one that is away.
 pub(crate) fn on_record(hub: &Hub, member: &Member, why: &str) {
-    hub.telemetry.left(member, why);
+    let was_slow = member.connection.outbox.was_too_slow();
+    hub.telemetry.left(member.departed(why), was_slow);
     if let Some(audit) = &hub.config.audit {
         record::leave(audit, member, why);
     }

@@ -151,7 +151,8 @@ fn run(hub: &Arc<Hub>, woken: &Receiver<()>) {
                 let started = Instant::now();
                 if hub.config.http.is_none() && started >= second {
                     second = started + SECOND;
-                    hub.telemetry.end_second(&hub.roster);
+                    let load = hub.roster.look(|view| view.load());
+                    hub.telemetry.end_second(load);
                 }
                 watchers.retain_mut(|watcher| watcher.is_told(hub));
                 let rest = (started.elapsed() * REST).min(LONGEST_REST);

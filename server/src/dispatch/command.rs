@@ -5,7 +5,7 @@ use crate::authority::grant::AllowLine;
 use crate::dispatch::counts::{Counts, Left};
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::input::{self, Input};
-use crate::dispatch::outcome_details::OutcomeDetails;
+use crate::dispatch::outcome_details::{OutcomeDetails, TargetInfo};
 use crate::dispatch::output_credit::OutputCredit;
 use crate::jobs::Job;
 use crate::member::Member;
@@ -30,6 +30,17 @@ pub(crate) struct Target {
     pub(crate) rank: u32,
     /// What lets the sender have it execute the command, if anything but rank does.
     pub(crate) allow: Option<AllowLine>,
+}
+
+impl Target {
+    /// What others are told of it.
+    pub(crate) fn info(&self) -> TargetInfo<'_> {
+        TargetInfo {
+            member: self.member.id,
+            name: &self.member.name,
+            rank: self.rank,
+        }
+    }
 }
 
 /// A client that a selector finds or names, and that does not execute: it is absent, or forbidden.
@@ -235,7 +246,9 @@ impl Command {
             input::note(self, target, None, flushes);
         }
         if let Some(telemetry) = self.sender.connection.counting() {
-            telemetry.outcome(self, target, status, details, &mut flushes.counted);
+            let shown = self.shown.as_deref();
+            let counted = &mut flushes.counted;
+            counted.outcome(telemetry, shown, target.info(), status, details);
         }
         self.make_outcome(target, status, details, flushes);
     }
@@ -310,7 +323,7 @@ impl Command {
             Missed::Named(one) => {
                 log::debug!("#{}: {one} {status}: {message}", self.id);
                 if let Some(telemetry) = self.sender.connection.counting() {
-                    telemetry.missed(self, *status);
+                    telemetry.missed(self.sender.id, self.shown.as_deref(), *status);
                 }
                 let is_kept = matches!(self.telling, Telling::Job(_));
                 let outcome = Outcome {
@@ -382,7 +395,7 @@ impl Command {
     /// Ends a send to one target that was not taken after all.
     pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut FlushSet<'_>) {
         if let Some(telemetry) = self.sender.connection.counting() {
-            telemetry.missed(self, Status::Busy);
+            telemetry.missed(self.sender.id, self.shown.as_deref(), Status::Busy);
         }
         if let Telling::Job(job) = &self.telling {
             return job.refuse(error);

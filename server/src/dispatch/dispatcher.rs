@@ -64,7 +64,9 @@ impl Taken {
         }
         log_taken(self, request);
         if let Some(telemetry) = hub.telemetry.counting() {
-            telemetry.taken(&self.command, self.sender_rank, &mut flushes.counted);
+            let (sender, shown) = (self.command.sender.id, self.command.shown.as_ref());
+            let counted = &mut flushes.counted;
+            counted.taken(telemetry, (sender, self.sender_rank), shown);
         }
         announce(self, request, now, flushes);
         begin(hub, self, request, now, flushes);
@@ -319,9 +321,10 @@ pub(crate) fn command(
     let id = hub.next_id();
     let shown = hub.telemetry.counting().and_then(|telemetry| {
         let outcomes = targets.len() + outranked.len() + absent.len();
+        let (sender, targets) = ((sender.id, &*sender.name), targets.iter().map(Target::info));
         telemetry
             .feed
-            .show(id, sender, request, &targets, outcomes as u32)
+            .show(id, sender, request, targets, outcomes as u32)
     });
     let command = Command {
         id,

@@ -6,7 +6,7 @@
 //! would cost most.
 
 use crate::connection::Connection;
-use crate::telemetry::counters::Pending;
+use crate::telemetry::pending::Pending;
 use crate::timers::timer_queue::TimerQueue;
 use common::net::outbox::Line;
 use common::sys::sync::Arc;

@@ -1,6 +1,14 @@
-//! What is known of an outcome besides its target and its status.
+//! What is known of an outcome: at which target, and besides its status.
 
 use common::wire::{ExecutionResult, Status, Text};
+
+/// A target as others are told of it, with its rank as of when the command was taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TargetInfo<'a> {
+    pub(crate) member: u64,
+    pub(crate) name: &'a str,
+    pub(crate) rank: u32,
+}
 
 /// What an outcome says besides its target and its status.
 #[derive(Debug, Default)]

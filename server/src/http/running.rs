@@ -175,7 +175,8 @@ fn keep_time(shared: &Shared, ended: &Receiver<()>) {
     let mut next = Instant::now();
     loop {
         let hub = &shared.hub;
-        shared.telemetry.end_second(&hub.roster);
+        let load = hub.roster.look(|view| view.load());
+        shared.telemetry.end_second(load);
         shared.connections.sweep(hub.timers.now());
         next = (next + SECOND).max(Instant::now());
         match ended.recv_deadline(next) {

@@ -5,6 +5,7 @@ pub(crate) mod executor_queue;
 pub(crate) mod open_sends;
 
 use crate::authority::bearer::Bearer;
+use crate::clock::wall_ms;
 use crate::connection::Connection;
 use crate::dispatch::refusal_limiter::RefusalLimiter;
 use crate::member::executor_queue::ExecutorQueue;
@@ -12,10 +13,12 @@ use crate::member::open_sends::OpenSends;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;
-use common::wire::name::Name;
+use common::wire::message::clip;
+use common::wire::name::{Name, is_given};
 use common::wire::selector::GIVEN;
 use common::wire::tags::Tags;
 use common::wire::tier::Tier;
+use common::wire::watch::Departed;
 
 /// Schedules checks of members' queues: the server's timers do.
 pub(crate) trait ScheduleCheck {
@@ -114,6 +117,19 @@ impl Member {
             identity: bearer.and_then(|bearer| bearer.wire_identity()),
             role: bearer.map(|bearer| bearer.role()),
         }
+    }
+
+    /// What is remembered of it when it leaves. Each `run` and `members` is a client that leaves: these
+    /// would push out what is missed.
+    pub(crate) fn departed(&self, why: &str) -> Option<Departed> {
+        (self.slots > 0 && !is_given(&self.name)).then(|| Departed {
+            member: self.id,
+            name: self.name.clone(),
+            tier: self.tier,
+            slots: self.slots,
+            why: clip(why).into(),
+            at_ms: wall_ms(),
+        })
     }
 
     /// Whether it has asked for its name, rather than being given one.

@@ -3,6 +3,7 @@
 use super::{Place, RankKey, Ranking, position};
 use crate::dispatch::command::Target;
 use crate::member::Member;
+use crate::telemetry::history;
 use std::cmp::Ordering;
 
 /// The list as a look-up sees it.
@@ -47,6 +48,19 @@ impl View<'_> {
             first = end;
         }
         None
+    }
+
+    /// What all members do now.
+    pub(crate) fn load(&self) -> history::Load {
+        let mut load = history::Load {
+            members: self.ranked().len() as u32,
+            ..history::Load::default()
+        };
+        for place in self.ranked() {
+            load.running += u64::from(place.member.queue.running());
+            load.queued += u64::from(place.member.queue.queued());
+        }
+        load
     }
 
     /// All executors, in rank order.

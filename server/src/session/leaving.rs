@@ -35,8 +35,9 @@ impl Session<'_> {
             record::leave(audit, member, reason.as_deref().unwrap_or(by_itself));
         }
         let by_itself = if self.leaves { "on purpose" } else { "closed" };
-        let telemetry = &self.hub.telemetry;
-        telemetry.left(member, reason.as_deref().unwrap_or(by_itself));
+        let departed = member.departed(reason.as_deref().unwrap_or(by_itself));
+        let was_slow = self.connection.outbox.was_too_slow();
+        self.hub.telemetry.left(departed, was_slow);
         let _any = log_limit::unlimited();
         log::info!("{} left: {member}{why}", self.connection.peer());
     }

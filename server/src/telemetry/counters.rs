@@ -2,7 +2,6 @@
 //! to the same cache line. A part belongs to no thread; which one is used follows from a member's
 //! number.
 
-use super::Telemetry;
 use common::net::outbox::WrittenBytes;
 use common::sys::sync::Arc;
 use common::wire::Status;
@@ -88,73 +87,17 @@ struct Part {
 /// Outcomes of one status by their durations.
 type Durations = [AtomicU64; BOUNDS_MS.len() + 1];
 
-/// What one thread has counted and not added yet: commands that were taken, and the outcomes of most
-/// commands, which are done within a millisecond. An addition that other processors see costs as
-/// much as twenty others; so a batch of input pays for a few, and not each command.
-#[derive(Default)]
-pub(crate) struct Pending {
-    telemetry: Option<Arc<Telemetry>>,
-    /// Which part these go to.
-    number: u64,
-    taken: u64,
-    quick: u64,
-    output: u64,
-}
-
-impl Pending {
-    fn of(&mut self, telemetry: &Arc<Telemetry>, number: u64) {
-        if self.telemetry.is_none() {
-            self.telemetry = Some(Arc::clone(telemetry));
-            self.number = number;
-        }
-    }
-
-    /// Counts a command of a member.
-    pub(super) fn taken(&mut self, telemetry: &Arc<Telemetry>, member: u64) {
-        self.of(telemetry, member);
-        self.taken += 1;
-    }
-
-    /// Counts an outcome of a member, how long it took if it was given the command, and the bytes of
-    /// output that went to the sender.
-    pub(super) fn outcome(
-        &mut self,
-        telemetry: &Arc<Telemetry>,
-        member: u64,
-        status: Status,
-        elapsed_ms: Option<u64>,
-        output: u64,
-    ) {
-        self.of(telemetry, member);
-        self.output += output;
-        match elapsed_ms {
-            Some(0) if status == Status::Done => self.quick += 1,
-            _ => telemetry.counters.outcome(member, status, elapsed_ms),
-        }
-    }
-
-    /// Adds all of it.
-    pub(crate) fn settle(&mut self) {
-        if self.taken | self.quick | self.output != 0 {
-            self.settle_now();
-        }
-    }
-
-    #[inline(never)]
-    fn settle_now(&mut self) {
-        if let Some(telemetry) = &self.telemetry {
-            let part = telemetry.counters.part(self.number);
-            part.taken.fetch_add(self.taken, Relaxed);
-            part.durations[Status::Done as usize][0].fetch_add(self.quick, Relaxed);
-            part.output.fetch_add(self.output, Relaxed);
-        }
-        (self.taken, self.quick, self.output) = (0, 0, 0);
-    }
-}
-
 impl Counters {
     fn part(&self, number: u64) -> &Part {
         &self.parts[number as usize % PARTS]
+    }
+
+    /// Adds commands that were taken, outcomes that were done within a millisecond, and bytes of output.
+    pub(super) fn add(&self, member: u64, taken: u64, quick: u64, output: u64) {
+        let part = self.part(member);
+        part.taken.fetch_add(taken, Relaxed);
+        part.durations[Status::Done as usize][0].fetch_add(quick, Relaxed);
+        part.output.fetch_add(output, Relaxed);
     }
 
     /// Counts an outcome of a member, and how long it took if it was given the command.
@@ -271,32 +214,6 @@ pub(crate) fn quantile(durations: &[u64; BOUNDS_MS.len() + 1], share: f64) -> Op
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counts_of_many_threads_add_up_and_durations_go_below_their_bounds() {
-        let telemetry = Arc::<Telemetry>::default();
-        let counters = &telemetry.counters;
-        std::thread::scope(|scope| {
-            for member in 0..20 {
-                let telemetry = &telemetry;
-                scope.spawn(move || {
-                    let mut pending = Pending::default();
-                    pending.taken(telemetry, member);
-                    pending.outcome(telemetry, member, Status::Done, Some(member), 5);
-                    pending.outcome(telemetry, member, Status::Lost, None, 0);
-                    pending.settle();
-                });
-            }
-        });
-        let totals = counters.totals();
-        assert_eq!((totals.taken, totals.output), (20, 100));
-        assert_eq!(totals.outcomes[Status::Done as usize], 20);
-        assert_eq!(totals.outcomes[Status::Lost as usize], 20);
-        // 0 and 1; 2; 3 to 5; 6 to 10; 11 to 19.
-        assert_eq!(totals.durations[..6], [2, 1, 3, 5, 9, 0]);
-        assert_eq!(totals.duration_ms, (0..20u64).sum::<u64>());
-        assert_eq!(counters.changes_of_load(), 60);
-    }
 
     #[test]
     fn a_quantile_lies_within_the_bounds_of_its_durations() {

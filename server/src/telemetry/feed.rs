@@ -6,9 +6,7 @@
 
 use super::recent::Recent;
 use crate::clock::wall_ms;
-use crate::dispatch::command::Target;
-use crate::dispatch::outcome_details::OutcomeDetails;
-use crate::member::Member;
+use crate::dispatch::outcome_details::{OutcomeDetails, TargetInfo};
 use common::sys::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::clip;
@@ -92,12 +90,12 @@ pub(crate) struct AtTarget {
 impl Feed {
     /// Begins to keep a command, if the budget has room for it. Apart, for the stack of each `send`.
     #[inline(never)]
-    pub(crate) fn show(
+    pub(crate) fn show<'a>(
         &self,
         id: u64,
-        sender: &Member,
+        sender: (u64, &str),
         request: &Send<'_>,
-        targets: &[Target],
+        targets: impl Iterator<Item = TargetInfo<'a>>,
         outcomes: u32,
     ) -> Option<Arc<Shown>> {
         // A look first: in a flood it is all that is done.
@@ -148,21 +146,21 @@ impl Feed {
 
 impl Shown {
     #[inline(never)]
-    fn new(
+    fn new<'a>(
         id: u64,
-        sender: &Member,
+        (sender, sender_name): (u64, &str),
         request: &Send<'_>,
-        targets: &[Target],
+        targets: impl Iterator<Item = TargetInfo<'a>>,
         outcomes: u32,
     ) -> Arc<Shown> {
-        let first = targets.iter().take(MOST_TARGETS).map(AtTarget::waiting);
+        let first = targets.take(MOST_TARGETS).map(AtTarget::waiting);
         let first: Vec<AtTarget> = first.collect();
         Arc::new(Shown {
             id,
             at_ms: wall_ms(),
             since: Instant::now(),
-            sender: sender.id,
-            sender_name: sender.name.clone(),
+            sender,
+            sender_name: sender_name.into(),
             sender_rank: AtomicU32::new(0),
             words: words(request),
             targets: outcomes,
@@ -182,9 +180,13 @@ impl Shown {
     }
 
     #[inline(never)]
-    pub(super) fn outcome(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
-        let number = target.member.id;
-        if number <= self.last_first || !details.is_success(status) {
+    pub(super) fn outcome(
+        &self,
+        target: TargetInfo<'_>,
+        status: Status,
+        details: &OutcomeDetails<'_>,
+    ) {
+        if target.member <= self.last_first || !details.is_success(status) {
             self.note(target, status, details);
         }
         if status == Status::Done && !details.is_success(status) {
@@ -193,10 +195,12 @@ impl Shown {
         self.count(status);
     }
 
-    fn note(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
+    fn note(&self, target: TargetInfo<'_>, status: Status, details: &OutcomeDetails<'_>) {
         let mut at = lock(&self.at);
-        let number = target.member.id;
-        match at.first.binary_search_by_key(&number, |at| at.member) {
+        let found = at
+            .first
+            .binary_search_by_key(&target.member, |at| at.member);
+        match found {
             Ok(found) => at.first[found].end(status, details),
             Err(_) if at.others.len() < MOST_TARGETS && !details.is_success(status) => {
                 let mut other = AtTarget::waiting(target);
@@ -266,10 +270,10 @@ impl Shown {
 }
 
 impl AtTarget {
-    fn waiting(target: &Target) -> AtTarget {
+    fn waiting(target: TargetInfo<'_>) -> AtTarget {
         AtTarget {
-            member: target.member.id,
-            name: target.member.name.clone(),
+            member: target.member,
+            name: target.name.into(),
             rank: target.rank,
             status: None,
             exit_code: None,
@@ -308,21 +312,22 @@ fn words(request: &Send<'_>) -> Box<RawValue> {
 mod tests {
     use super::*;
     use crate::telemetry::Telemetry;
-    use crate::testing::member;
+    use std::iter::empty;
+
+    const SENDER: (u64, &str) = (1, "sender");
 
     #[test]
     fn a_command_in_the_first_second_of_a_server_is_kept() {
-        let (telemetry, sender) = (Telemetry::new(true), member(1, "sender", 0));
+        let telemetry = Telemetry::new(true);
         let request = serde_json::from_str(r#"{"command":["x"]}"#).expect("a send");
-        let shown = telemetry.feed.show(1, &sender, &request, &[], 1);
+        let shown = telemetry.feed.show(1, SENDER, &request, empty(), 1);
         assert!(shown.is_some());
     }
 
     #[test]
     fn a_command_that_has_all_outcomes_is_shown_with_its_end() {
-        let sender = member(1, "sender", 0);
         let request = serde_json::from_str(r#"{"command":["x"]}"#).expect("a send");
-        let shown = Shown::new(1, &sender, &request, &[], 2);
+        let shown = Shown::new(1, SENDER, &request, empty(), 2);
         shown.count(Status::Absent);
         assert_eq!(shown.summary().ended_ms, None);
         // As another thread finds it while the last outcome is counted.

@@ -3,7 +3,6 @@
 
 use super::counters::{Totals, quantile};
 use super::recent::Recent;
-use crate::ranking::Roster;
 use common::sys::sync::{Mutex, lock};
 use common::wire::Status;
 use common::wire::watch::Sample;
@@ -17,23 +16,6 @@ pub(crate) struct Load {
     pub(crate) members: u32,
     pub(crate) running: u64,
     pub(crate) queued: u64,
-}
-
-impl Load {
-    /// That of all members.
-    pub(crate) fn of(roster: &Roster) -> Load {
-        roster.look(|view| {
-            let mut load = Load {
-                members: view.ranked().len() as u32,
-                ..Load::default()
-            };
-            for place in view.ranked() {
-                load.running += u64::from(place.member.queue.running());
-                load.queued += u64::from(place.member.queue.queued());
-            }
-            load
-        })
-    }
 }
 
 /// The last seconds.
@@ -80,21 +62,17 @@ fn sample(before: &Totals, now: &Totals, load: Load, at_ms: u64) -> Sample {
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
-    use super::super::Telemetry;
-    use super::super::counters::Pending;
+    use super::super::counters::Counters;
     use super::*;
-    use common::sys::sync::Arc;
 
     #[test]
     fn each_second_has_what_came_in_it_and_five_minutes_are_kept() {
-        let (history, telemetry) = (History::default(), Arc::<Telemetry>::default());
-        let (counters, mut pending) = (&telemetry.counters, Pending::default());
+        let (history, counters) = (History::default(), Counters::default());
         history.note(&counters.totals(), Load::default(), 0);
         for second in 1..=SECONDS as u64 + 10 {
-            pending.taken(&telemetry, second);
-            pending.outcome(&telemetry, second, Status::Done, Some(4), 0);
-            pending.outcome(&telemetry, second, Status::Lost, None, 0);
-            pending.settle();
+            counters.add(second, 1, 0, 0);
+            counters.outcome(second, Status::Done, Some(4));
+            counters.outcome(second, Status::Lost, None);
             history.note(&counters.totals(), Load::default(), second * 1000);
         }
         let (number, samples) = history.samples.after(0);

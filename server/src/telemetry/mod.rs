@@ -11,23 +11,19 @@ pub(crate) mod board;
 pub(crate) mod counters;
 pub(crate) mod feed;
 pub(crate) mod history;
+pub(crate) mod pending;
 pub(crate) mod reader;
 pub(crate) mod recent;
 
 use crate::clock::wall_ms;
-use crate::dispatch::command::{Command, Target};
-use crate::dispatch::outcome_details::OutcomeDetails;
-use crate::member::Member;
-use crate::ranking::Roster;
 use board::Board;
 use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::Status;
-use common::wire::message::{RpcError, clip};
-use common::wire::name::is_given;
+use common::wire::message::RpcError;
 use common::wire::watch::Departed;
-use counters::{Counters, Pending};
-use feed::Feed;
+use counters::Counters;
+use feed::{Feed, Shown};
 use history::{History, Load};
 use recent::Recent;
 use std::collections::BTreeMap;
@@ -98,70 +94,26 @@ impl Telemetry {
     }
 
     /// Ends a second: takes a sample, and has commands of the next one kept.
-    pub(crate) fn end_second(&self, roster: &Roster) {
+    pub(crate) fn end_second(&self, load: Load) {
         let at_ms = wall_ms();
         self.feed.refill(SHOWN_A_SECOND);
-        let load = Load::of(roster);
         self.history.note(&self.counters.totals(), load, at_ms);
-    }
-
-    /// A command was taken.
-    #[inline(never)]
-    pub(crate) fn taken(
-        self: &Arc<Self>,
-        command: &Command,
-        sender_rank: u32,
-        pending: &mut Pending,
-    ) {
-        pending.taken(self, command.sender.id);
-        if let Some(shown) = &command.shown {
-            shown.set_sender_rank(sender_rank);
-            self.feed.add(shown);
-        }
-    }
-
-    /// A target has its outcome.
-    #[inline(never)]
-    pub(crate) fn outcome(
-        self: &Arc<Self>,
-        command: &Command,
-        target: &Target,
-        status: Status,
-        details: &OutcomeDetails<'_>,
-        pending: &mut Pending,
-    ) {
-        let output = details.output.unwrap_or(0);
-        pending.outcome(self, target.member.id, status, details.elapsed_ms, output);
-        if let Some(shown) = &command.shown {
-            shown.outcome(target, status, details);
-            self.feed.changed();
-        }
     }
 
     /// A client that was named and is not here has its outcome, or the only target takes nothing.
     #[inline(never)]
-    pub(crate) fn missed(&self, command: &Command, status: Status) {
-        self.counters.outcome(command.sender.id, status, None);
-        if let Some(shown) = &command.shown {
+    pub(crate) fn missed(&self, sender: u64, shown: Option<&Shown>, status: Status) {
+        self.counters.outcome(sender, status, None);
+        if let Some(shown) = shown {
             shown.count(status);
             self.feed.changed();
         }
     }
 
-    /// A member has left.
-    #[inline(never)]
-    pub(crate) fn left(&self, member: &Member, why: &str) {
-        let was_slow = member.connection.outbox.was_too_slow();
-        // Each `run` and `members` is a client that leaves: these would push out what is missed.
-        if member.slots > 0 && !is_given(&member.name) {
-            self.departed.push(Departed {
-                member: member.id,
-                name: member.name.clone(),
-                tier: member.tier,
-                slots: member.slots,
-                why: clip(why).into(),
-                at_ms: wall_ms(),
-            });
+    /// A member has left, which may be one that is remembered.
+    pub(crate) fn left(&self, departed: Option<Departed>, was_slow: bool) {
+        if let Some(departed) = departed {
+            self.departed.push(departed);
         }
         // Last: what follows the count sees the rest.
         self.counters.left(was_slow);
