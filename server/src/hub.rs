@@ -15,17 +15,22 @@ use crate::ranking::{Roster, Standing};
 #[cfg(not(shuttle))]
 use crate::state::State;
 use crate::telemetry::Telemetry;
+use crate::telemetry::counters::quantile;
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
 #[cfg(not(shuttle))]
 use crate::tls::Encryption;
-use crate::watching::Watching;
+use crate::version;
+use crate::watch::reader::{Reader, Readers};
+use crate::watch::watchers::Watchers;
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
+use common::wire::watch::{ServerFacts, Watched};
 use common::wire::{ExecutionResult, Status};
 #[cfg(not(shuttle))]
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -66,7 +71,9 @@ pub(crate) struct Hub {
     /// What it shows over HTTP, and to clients that watch.
     pub(crate) telemetry: Arc<Telemetry>,
     /// The clients that watch.
-    pub(crate) watching: Watching,
+    pub(crate) watchers: Watchers,
+    /// These, and open pages.
+    pub(crate) readers: Arc<Readers>,
     /// Where clients dial in.
     pub(crate) address: Option<SocketAddr>,
     /// All connections, joined or not.
@@ -91,6 +98,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(config: Config, run: u128, waker: Waker) -> Hub {
         let budget = MemoryBudget::new(config.max_memory);
+        let telemetry = Telemetry::new(config.http.is_some());
         let jobs = Jobs::new(config.max_memory, &budget.commands, config.keep_jobs);
         Hub {
             run: format!("{run:032x}").into(),
@@ -106,8 +114,9 @@ impl Hub {
             jobs: Arc::new(jobs),
             #[cfg(not(shuttle))]
             state: None,
-            telemetry: Telemetry::new(config.http.is_some()),
-            watching: Watching::default(),
+            watchers: Watchers::default(),
+            readers: Arc::new(Readers::new(&telemetry)),
+            telemetry,
             address: None,
             config,
             timers: TimerQueue::new(),
@@ -165,6 +174,38 @@ impl Hub {
             state.keep(member);
         }
         is_held && self.keeps_places()
+    }
+
+    /// What a reader is told now, made into something; `None` if nothing has changed.
+    pub(crate) fn tell<T>(
+        &self,
+        reader: &mut Reader,
+        make: impl FnOnce(&Watched<'_>) -> T,
+    ) -> Option<T> {
+        reader.tell(&self.roster, self.timers.now(), || self.facts(), make)
+    }
+
+    /// What is known of the server, with its totals.
+    pub(crate) fn facts(&self) -> ServerFacts {
+        let totals = self.telemetry.counters.totals();
+        let outcomes = Status::ALL.iter().zip(totals.outcomes);
+        ServerFacts {
+            version: Cow::Borrowed(version::VERSION),
+            commit: Cow::Borrowed(version::COMMIT),
+            run: self.run.to_string(),
+            address: self.address.map_or_else(String::new, |at| at.to_string()),
+            started_ms: self.telemetry.started_ms,
+            members: self.roster.len() as u32,
+            max: self.config.max_clients,
+            draining: self.is_draining(),
+            commands: totals.taken,
+            outcomes: outcomes
+                .map(|(status, n)| (Cow::Borrowed(status.name()), n))
+                .collect(),
+            p50_ms: quantile(&totals.durations, 0.5),
+            p99_ms: quantile(&totals.durations, 0.99),
+            expected_ms: self.config.expected.as_ref().map(|it| it.known().read_ms),
+        }
     }
 
     /// An id for a request of the server's, never given before.

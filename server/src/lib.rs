@@ -65,7 +65,7 @@ mod transcript;
 #[cfg(not(shuttle))]
 mod unread;
 pub mod version;
-mod watching;
+mod watch;
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]

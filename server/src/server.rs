@@ -198,7 +198,7 @@ impl Server {
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
         #[cfg(not(shuttle))]
         drop((shown, calculators));
-        hub.watching.end();
+        hub.watchers.end();
         hub.timers.stop();
         let _ = timer_thread.join();
         #[cfg(not(shuttle))]

@@ -3,7 +3,6 @@
 use super::guard::{Refusal, Viewer};
 use super::running::Shared;
 use crate::telemetry::feed::AtTarget;
-use crate::telemetry::reader::facts;
 use common::limits::MAX_MEMBERS_PAGE;
 use common::wire;
 use common::wire::watch::{Departed, Sample, ServerFacts, WatchedCommand};
@@ -35,7 +34,7 @@ pub(super) fn server(shared: &Shared, viewer: Viewer) -> ServerAnswer {
     });
     ServerAnswer {
         expected,
-        facts: facts(&shared.hub),
+        facts: shared.hub.facts(),
         departed: viewer.lists.then(|| shared.telemetry.departed.after(0).1),
         history: shared.telemetry.history.samples.after(0).1,
     }

@@ -5,8 +5,10 @@
 use super::connections::EventsPlace;
 use super::drive::Wants;
 use super::running::Shared;
-use crate::telemetry::board::TICK_MS;
-use crate::telemetry::reader::Reader;
+use crate::hub::Hub;
+use crate::watch::board::TICK_MS;
+use crate::watch::reader::Reader;
+use common::sys::sync::Arc;
 use hyper::body::Bytes;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// What one stream was told.
 struct Events {
+    hub: Arc<Hub>,
     reader: Reader,
     wants: Rc<Wants>,
     _place: EventsPlace,
@@ -34,7 +37,8 @@ pub(super) fn stream(
 ) -> Box<dyn FnMut() -> Option<Bytes>> {
     let now = Instant::now();
     let mut events = Events {
-        reader: Reader::open(&shared.hub),
+        hub: Arc::clone(&shared.hub),
+        reader: Reader::open(&shared.hub.readers),
         wants,
         _place: place,
         next: now,
@@ -61,7 +65,7 @@ impl Events {
     }
 
     fn event(&mut self, now: Instant) -> Option<Bytes> {
-        let event = self.reader.tell(|update| {
+        let event = self.hub.tell(&mut self.reader, |update| {
             let mut event = b"event: update\ndata: ".to_vec();
             // Nothing of it can fail: all keys are texts.
             serde_json::to_writer(&mut event, update).ok()?;

@@ -3,7 +3,9 @@
 use super::Session;
 use crate::member::Member;
 use crate::record::Asked;
-use crate::telemetry::reader::Reader;
+use crate::watch::reader::Reader;
+use crate::watch::thread;
+use crate::watch::watchers::Watcher;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, params, result_line};
 use common::wire::watch::Watch;
@@ -32,17 +34,17 @@ impl Session<'_> {
         }
         let Watch { on } = params(raw)?;
         // Before the one that it may have had goes: without any, the server forgets what it kept.
-        let reader = (on != Some(false)).then(|| Reader::open(self.hub));
-        self.hub.watching.forget(member.id);
+        let reader = (on != Some(false)).then(|| Reader::open(&self.hub.readers));
+        self.hub.watchers.forget(member.id);
         let Some(mut reader) = reader else {
             return Ok(Some(result_line(id, Empty {})));
         };
-        let answer = reader.tell(|watched| result_line(id, watched));
+        let answer = self
+            .hub
+            .tell(&mut reader, |watched| result_line(id, watched));
         let answer = answer.unwrap_or_else(|| result_line(id, Empty {}));
-        let watcher = (member.id, self.connection);
-        self.hub
-            .watching
-            .begin(self.hub, watcher, reader, answer)
+        let watcher = Watcher::new(member.id, self.connection, reader);
+        thread::begin(self.hub, watcher, answer)
             .map_err(|e| RpcError::new(Code::Internal, format!("no thread to tell you: {e}")))?;
         self.flushes.add(self.connection);
         Ok(None)

@@ -42,7 +42,7 @@ pub(crate) struct Feed {
 
 /// A command that is kept.
 pub(crate) struct Shown {
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// By the clock on the wall.
     at_ms: u64,
     since: Instant,

@@ -2,21 +2,18 @@
 //! that left, and a figure for each of the last seconds.
 //!
 //! It counts while there is something to show it to: at a server with `--http` always, at every other
-//! while a client watches ([`reader`]). Otherwise a command pays a look at a flag, and only what is rare
+//! while a client watches ([`watch`](crate::watch)). Otherwise a command pays a look at a flag, and only what is rare
 //! is kept: members that join and leave. What is on the path of a command is a handful of relaxed additions to a part that few threads share
 //! ([`counters`]). What costs more, names and words, is kept of a bounded number of commands a
 //! second ([`feed`]). Nothing here is an account: the audit log is.
 
-pub(crate) mod board;
 pub(crate) mod counters;
 pub(crate) mod feed;
 pub(crate) mod history;
 pub(crate) mod pending;
-pub(crate) mod reader;
 pub(crate) mod recent;
 
 use crate::clock::wall_ms;
-use board::Board;
 use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::Status;
@@ -44,8 +41,6 @@ pub(crate) struct Telemetry {
     pub(crate) always: bool,
     /// By the clock on the wall, in milliseconds since 1970.
     pub(crate) started_ms: u64,
-    /// The members, as readers are told of them: a role.
-    pub(crate) board: Mutex<Board>,
     pub(crate) counters: Counters,
     pub(crate) feed: Feed,
     pub(crate) history: History,
@@ -78,7 +73,7 @@ impl Telemetry {
     }
 
     /// There is a reader now. What was kept before is not told: nothing noted how it went on.
-    fn begin(&self) {
+    pub(crate) fn begin(&self) {
         if !self.always {
             self.feed.clear();
             self.history.begin();
@@ -87,7 +82,7 @@ impl Telemetry {
     }
 
     /// There is none any more.
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         if !self.always {
             self.counts.store(false, Ordering::Release);
         }

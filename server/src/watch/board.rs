@@ -6,9 +6,8 @@
 //! came and changed, so what a reader is told next needs no list of its own; what one event has no
 //! room for follows in the next one.
 
-use crate::hub::Hub;
 use crate::member::Member;
-use crate::ranking::RankKey;
+use crate::ranking::{RankKey, Roster};
 use crate::telemetry::Telemetry;
 use common::sys::sync::Arc;
 use common::wire::watch::{MemberChanges, WatchedMember};
@@ -94,7 +93,7 @@ impl Board {
     }
 
     /// Looks at the ranking, if it is time and something has happened. Says whether it was time.
-    pub(crate) fn refresh(&mut self, hub: &Hub, telemetry: &Telemetry, now: u64) -> bool {
+    pub(crate) fn refresh(&mut self, roster: &Roster, telemetry: &Telemetry, now: u64) -> bool {
         if self.looked_at > 0 && now.saturating_sub(self.looked_at) < TICK_MS {
             return false;
         }
@@ -104,7 +103,7 @@ impl Board {
         let load = telemetry.counters.changes_of_load();
         if self.seen_members != members || self.rows.is_empty() {
             self.seen_members = members;
-            let ranked = hub.roster.look(|view| view.ranked().to_vec());
+            let ranked = roster.look(|view| view.ranked().to_vec());
             let ranked = ranked.iter().map(|place| &place.member);
             self.merge(ranked);
         } else if self.seen_load == load && now.saturating_sub(self.scanned_at) < RESCAN_MS {

@@ -1,16 +1,13 @@
 //! What one reader is told: a page's stream of events, or a client that watches. What changed several
 //! times since it was told last is told once, as it is now; the reader says when it has room for that.
 
-use super::board::Cursor;
-use super::counters::quantile;
-use super::feed::Shown;
+use super::board::{Board, Cursor};
 use crate::clock::wall_ms;
-use crate::hub::Hub;
-use crate::version;
-use common::sys::sync::{Arc, role};
-use common::wire::Status;
+use crate::ranking::Roster;
+use crate::telemetry::Telemetry;
+use crate::telemetry::feed::Shown;
+use common::sys::sync::{Arc, Mutex, role};
 use common::wire::watch::{ServerFacts, Watched};
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Commands of one telling, twice as many as begin to be kept in a tick; more follow in the next one.
@@ -19,9 +16,16 @@ const MOST_COMMANDS: usize = 64;
 /// Commands that are kept each tick while there is a reader: more than a page of them.
 const SHOWN_A_TICK: u32 = 32;
 
+/// What all readers of a server share.
+pub(crate) struct Readers {
+    telemetry: Arc<Telemetry>,
+    /// A role: it takes the ranking's lock, and only threads of readers wait for it.
+    board: Mutex<Board>,
+}
+
 /// Up to where one reader was told.
 pub(crate) struct Reader {
-    hub: Arc<Hub>,
+    readers: Arc<Readers>,
     cursor: Cursor,
     sample: u64,
     feed_seen: u64,
@@ -31,17 +35,26 @@ pub(crate) struct Reader {
     departed: u64,
 }
 
+impl Readers {
+    /// None yet.
+    pub(crate) fn new(telemetry: &Arc<Telemetry>) -> Readers {
+        Readers {
+            telemetry: Arc::clone(telemetry),
+            board: Mutex::default(),
+        }
+    }
+}
+
 impl Reader {
     /// A reader that was told nothing yet. The server counts while there is one, until it is dropped.
-    pub(crate) fn open(hub: &Arc<Hub>) -> Reader {
-        let telemetry = &hub.telemetry;
-        let mut board = role(&telemetry.board);
+    pub(crate) fn open(readers: &Arc<Readers>) -> Reader {
+        let mut board = role(&readers.board);
         if board.open() {
-            telemetry.begin();
+            readers.telemetry.begin();
         }
         drop(board);
         Reader {
-            hub: Arc::clone(hub),
+            readers: Arc::clone(readers),
             cursor: Cursor::default(),
             sample: 0,
             feed_seen: u64::MAX,
@@ -51,14 +64,18 @@ impl Reader {
     }
 
     /// What it is told now, made into something; `None` if nothing has changed. The first time there
-    /// is always something.
-    pub(crate) fn tell<T>(&mut self, make: impl FnOnce(&Watched<'_>) -> T) -> Option<T> {
-        let hub = Arc::clone(&self.hub);
-        let telemetry = &hub.telemetry;
-        let now = hub.timers.now();
-        // A role: it takes the ranking's lock, and only threads of readers wait for it.
-        let mut board = role(&telemetry.board);
-        let is_tick = board.refresh(&hub, telemetry, now);
+    /// is always something. `Hub::tell` gives it what it takes of the server.
+    pub(crate) fn tell<T>(
+        &mut self,
+        roster: &Roster,
+        now: u64,
+        server: impl FnOnce() -> ServerFacts,
+        make: impl FnOnce(&Watched<'_>) -> T,
+    ) -> Option<T> {
+        let readers = Arc::clone(&self.readers);
+        let telemetry = &readers.telemetry;
+        let mut board = role(&readers.board);
+        let is_tick = board.refresh(roster, telemetry, now);
         let members = board.changes(&mut self.cursor, now);
         drop(board);
         if is_tick {
@@ -73,7 +90,7 @@ impl Reader {
             members.is_none() && samples.is_empty() && commands.is_empty() && departed.is_empty();
         (!is_empty).then(|| {
             make(&Watched {
-                server: facts(&hub),
+                server: server(),
                 now,
                 now_ms: wall_ms(),
                 members,
@@ -86,7 +103,7 @@ impl Reader {
 
     /// The commands that are new, or have more outcomes than this reader was told; the oldest first.
     fn new_commands(&mut self, in_any_case: bool) -> Vec<Arc<Shown>> {
-        let feed = &self.hub.telemetry.feed;
+        let feed = &self.readers.telemetry.feed;
         let changes = feed.changes();
         if changes == self.feed_seen && !in_any_case {
             return Vec::new();
@@ -115,34 +132,9 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let telemetry = &self.hub.telemetry;
-        let mut board = role(&telemetry.board);
+        let mut board = role(&self.readers.board);
         if board.close() {
-            telemetry.end();
+            self.readers.telemetry.end();
         }
-    }
-}
-
-/// The server, with its totals.
-pub(crate) fn facts(hub: &Hub) -> ServerFacts {
-    let telemetry = &hub.telemetry;
-    let totals = telemetry.counters.totals();
-    let outcomes = Status::ALL.iter().zip(totals.outcomes);
-    ServerFacts {
-        version: Cow::Borrowed(version::VERSION),
-        commit: Cow::Borrowed(version::COMMIT),
-        run: hub.run.to_string(),
-        address: hub.address.map_or_else(String::new, |at| at.to_string()),
-        started_ms: telemetry.started_ms,
-        members: hub.roster.len() as u32,
-        max: hub.config.max_clients,
-        draining: hub.is_draining(),
-        commands: totals.taken,
-        outcomes: outcomes
-            .map(|(status, n)| (Cow::Borrowed(status.name()), n))
-            .collect(),
-        p50_ms: quantile(&totals.durations, 0.5),
-        p99_ms: quantile(&totals.durations, 0.99),
-        expected_ms: hub.config.expected.as_ref().map(|it| it.known().read_ms),
     }
 }
