@@ -101,7 +101,9 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
             return;
         }
         let changes = authority.rules().changes_since(&before);
-        record::reload(hub, authority.file(), error, &changes);
+        if let Some(audit) = &hub.config.audit {
+            record::reload(audit, authority.file(), error, &changes);
+        }
         match error {
             None => eviction::hold_all(hub),
             Some(error) => log::error!("the auth file stays as it was: {error}"),

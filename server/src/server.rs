@@ -176,7 +176,9 @@ impl Server {
             self.address(),
             hub.config.max_clients
         );
-        record::start(hub, self.address());
+        if let Some(audit) = &hub.config.audit {
+            record::start(audit, self.address());
+        }
         hub.config.transcript.starting(hub.config.max_clients);
         #[cfg(not(shuttle))]
         let calculators = hub.tls.as_ref().map(|tls| tls.calculators.start());
@@ -205,7 +207,9 @@ impl Server {
         drop((files, kept));
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
-        record::stop(hub, if aborted { "ended at once" } else { "drained" });
+        if let Some(audit) = &hub.config.audit {
+            record::stop(audit, if aborted { "ended at once" } else { "drained" });
+        }
         log::info!("stopped");
         Ok(if aborted {
             Shutdown::Aborted

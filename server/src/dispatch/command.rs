@@ -9,7 +9,7 @@ use crate::dispatch::outcome_details::{OutcomeDetails, TargetInfo};
 use crate::dispatch::output_credit::OutputCredit;
 use crate::jobs::Job;
 use crate::member::Member;
-use crate::record::OnRecord;
+use crate::record::on_record::OnRecord;
 use crate::telemetry::feed::Shown;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::logging::logged;
@@ -240,7 +240,8 @@ impl Command {
     ) {
         self.log_outcome(target, status, details);
         if let Some(on_record) = &self.on_record {
-            on_record.outcome(self, target, status, details);
+            let command = (self.id, self.is_for_one());
+            on_record.outcome(command, target.info(), status, details);
         }
         if self.input.is_some() {
             input::note(self, target, None, flushes);
@@ -307,9 +308,6 @@ impl Command {
     /// [`conclude`](Self::conclude) for a client that is absent.
     #[inline(never)]
     pub(crate) fn conclude_absent(&self, absent: &Absent, flushes: &mut FlushSet<'_>) {
-        if let Some(on_record) = &self.on_record {
-            on_record.absent(self, absent);
-        }
         let Absent {
             who,
             status,
@@ -321,6 +319,9 @@ impl Command {
                 self.conclude(target, *status, &details, flushes);
             }
             Missed::Named(one) => {
+                if let Some(on_record) = &self.on_record {
+                    on_record.absent(self.id, one, *status);
+                }
                 log::debug!("#{}: {one} {status}: {message}", self.id);
                 if let Some(telemetry) = self.sender.connection.counting() {
                     telemetry.missed(self.sender.id, self.shown.as_deref(), *status);
@@ -381,7 +382,7 @@ impl Command {
         match counts.count(status) {
             Left::Tally(tally) => {
                 if let Some(on_record) = &self.on_record {
-                    on_record.end(self, &tally, flushes.time());
+                    on_record.end(self.id, &tally, flushes.time());
                 }
                 self.answer(&mut tally_line(&self.send, &tally), flushes);
             }

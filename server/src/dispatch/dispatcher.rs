@@ -24,7 +24,8 @@ use crate::hub::Hub;
 use crate::member::Member;
 use crate::member::executor_queue::Cancelled;
 use crate::member::open_sends::Opened;
-use crate::record::{self, OnRecord};
+use crate::record;
+use crate::record::on_record::OnRecord;
 use common::memory::Charge;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
@@ -60,7 +61,8 @@ impl Taken {
     ) {
         if let Some(on_record) = &self.command.on_record {
             let outcomes = self.outcomes();
-            on_record.send(&self.command, self.sender_rank, request, outcomes);
+            let (command, rank) = (&self.command, self.sender_rank);
+            record::send(on_record, command, rank, request, outcomes);
         }
         log_taken(self, request);
         if let Some(telemetry) = hub.telemetry.counting() {
@@ -376,7 +378,7 @@ pub(crate) fn cancel_all(
 ) {
     for command in sender.sends.take_all() {
         if let Some(on_record) = &command.on_record {
-            on_record.cancel(&command, by, why);
+            record::cancel(on_record, &command, by, why);
         }
         cancel(hub, &command, flushes);
     }

@@ -99,7 +99,8 @@ fn registration_ended(
                 target.rank
             );
             if let Some(on_record) = &command.on_record {
-                on_record.outcome(command, target, Status::Busy, &OutcomeDetails::default());
+                let (about, details) = ((command.id, true), OutcomeDetails::default());
+                on_record.outcome(about, target.info(), Status::Busy, &details);
             }
             return command.refuse(&RpcError::new(Code::Busy, message), flushes);
         }

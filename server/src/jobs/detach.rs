@@ -13,7 +13,7 @@ use crate::eviction;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::millis;
-use crate::record::OnRecord;
+use crate::record::on_record::OnRecord;
 use common::limits::{JOB_DEADLINE, MAX_JOB_WORDS, MAX_OPEN_JOBS, MAX_OPEN_JOBS_OF_ONE};
 use common::memory::Charge;
 use common::sys::sync::atomic::AtomicBool;

@@ -134,7 +134,7 @@ impl Job {
 
     fn end(self: &Arc<Self>, command: &Command, tally: &Tally, flushes: &mut FlushSet<'_>) {
         if let Some(on_record) = command.on_record.as_ref().filter(|_| !self.is_for_one) {
-            on_record.end(command, tally, flushes.time());
+            on_record.end(command.id, tally, flushes.time());
         }
         self.stand_in.sends.close(&command.send, || true);
         leaf(&self.log).settle(JOB);

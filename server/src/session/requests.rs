@@ -316,7 +316,7 @@ impl Session<'_> {
                     && let Some(command) = member.sends.get(&cancel.send)
                 {
                     if let Some(on_record) = &command.on_record {
-                        on_record.cancel(&command, member, "its sender asked");
+                        record::cancel(on_record, &command, member, "its sender asked");
                     }
                     dispatcher::cancel(self.hub, &command, &mut self.flushes);
                 }

@@ -3,24 +3,24 @@
 //! A server without an audit log pays one look at an `Option`. Each record is made in a frame of
 //! its own: it takes more of a session's stack than the command does.
 
+pub(crate) mod on_record;
+
 use crate::authority::AuthError;
 use crate::authority::grant::{self, AllowLine};
 use crate::authority::rules::Changes;
 use crate::connection::Connection;
-use crate::dispatch::command::{Absent, Command, Missed, Target};
-use crate::dispatch::outcome_details::OutcomeDetails;
+use crate::dispatch::command::{Command, Missed, Target};
 use crate::dispatch::selection::Found;
-use crate::hub::Hub;
 use crate::member::Member;
 use crate::version::VERSION;
 use common::audit::record::{
-    Cancel, Denied, End, Join, Leave, Names, Outcome, Record, Reload, Send, Start, Stop, Via, Who,
+    Cancel, Denied, Join, Leave, Names, Record, Reload, Send, Start, Stop, Via, Who,
 };
-use common::audit::{self, Audit, KeptOutcomes, Reservation, Unavailable, clipped};
-use common::sys::sync::atomic::{AtomicBool, Ordering};
+use common::audit::{Audit, CLOSE_PATIENCE, Unavailable, clipped};
+use common::sys::sync::atomic::Ordering;
 use common::wire::message::{Code, RpcError, params};
-use common::wire::selector::Single;
-use common::wire::{self, Credential, Status, Tally};
+use common::wire::{self, Credential};
+use on_record::{OnRecord, keeps_named};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -38,20 +38,8 @@ const START_PATIENCE: Duration = Duration::from_secs(1);
 /// record may have of other texts; a file may have ten thousand.
 const MOST_IDS: usize = 64;
 
-/// A command that is on record, and has the places for the rest of it.
-pub(crate) struct OnRecord {
-    places: Reservation,
-    /// When it was taken.
-    since: u64,
-    /// Its first cancel is on record.
-    is_cancelled: AtomicBool,
-}
-
 /// The server begins; it waits for that record, and not long.
-pub(crate) fn start(hub: &Hub, address: SocketAddr) {
-    let Some(audit) = &hub.config.audit else {
-        return;
-    };
+pub(crate) fn start(audit: &Audit, address: SocketAddr) {
     audit.note(&Record::Start(Start {
         program: PROGRAM,
         version: VERSION,
@@ -61,18 +49,18 @@ pub(crate) fn start(hub: &Hub, address: SocketAddr) {
 }
 
 /// The server has ended.
-pub(crate) fn stop(hub: &Hub, why: &str) {
-    if let Some(audit) = &hub.config.audit {
-        audit.note(&Record::Stop(Stop { why }));
-        audit.close(audit::CLOSE_PATIENCE);
-    }
+pub(crate) fn stop(audit: &Audit, why: &str) {
+    audit.note(&Record::Stop(Stop { why }));
+    audit.close(CLOSE_PATIENCE);
 }
 
 /// The auth file was read anew, or could not be.
-pub(crate) fn reload(hub: &Hub, file: Option<&Path>, error: Option<&AuthError>, changes: &Changes) {
-    let Some(audit) = &hub.config.audit else {
-        return;
-    };
+pub(crate) fn reload(
+    audit: &Audit,
+    file: Option<&Path>,
+    error: Option<&AuthError>,
+    changes: &Changes,
+) {
     let file = file.map(Path::to_string_lossy).unwrap_or_default();
     let error = error.map(ToString::to_string);
     let [added, removed, changed] = [&changes.added, &changes.removed, &changes.changed]
@@ -192,7 +180,11 @@ pub(crate) fn reserve(
             absent,
         } => {
             let names: usize = execute.iter().map(text_len).sum();
-            let absent = absent.iter().filter(|one| has_record(audit, one)).count();
+            let absent = absent.iter().filter(|one| match one.who {
+                Missed::Here(_) => true,
+                Missed::Named(_) => keeps_named(audit),
+            });
+            let absent = absent.count();
             (names, execute.len() + outranked.len() + absent)
         }
     };
@@ -200,21 +192,7 @@ pub(crate) fn reserve(
         texts + request.command.as_json().len() + request.to.as_ref().map_or(0, wire::Text::len);
     // Of a command to several there is the end as well.
     let places = audit.reserve(texts, outcomes + 1).map_err(unavailable)?;
-    Ok(OnRecord {
-        places,
-        since: now,
-        is_cancelled: AtomicBool::new(false),
-    })
-}
-
-/// Whether a client that does not execute has an outcome of its own on record. What is only named
-/// costs a sender a few bytes, so it is in the selector and in the counts: else one line could
-/// push all earlier records out of the files that are kept.
-fn has_record(audit: &Audit, absent: &Absent) -> bool {
-    match absent.who {
-        Missed::Here(_) => true,
-        Missed::Named(_) => audit.outcomes() == KeptOutcomes::All,
-    }
+    Ok(OnRecord::new(places, now))
 }
 
 /// Bytes of a target in a record: its name, quotes and a comma.
@@ -229,114 +207,40 @@ fn unavailable(why: Unavailable) -> RpcError {
     error
 }
 
-impl OnRecord {
-    /// The command is taken.
-    #[inline(never)]
-    pub(crate) fn send(
-        &self,
-        command: &Command,
-        sender_rank: u32,
-        request: &wire::Send<'_>,
-        outcomes: usize,
-    ) {
-        let names = match &command.targets[..] {
-            [only] => Names::One([&only.member.name]),
-            several => Names::Many(several.iter().map(|target| &*target.member.name).collect()),
-        };
-        let to = request.to.as_ref().map(|to| to.decoded());
-        self.places.begin(&Record::Send(Send {
+/// A command is taken.
+#[inline(never)]
+pub(crate) fn send(
+    on_record: &OnRecord,
+    command: &Command,
+    sender_rank: u32,
+    request: &wire::Send<'_>,
+    outcomes: usize,
+) {
+    let names = match &command.targets[..] {
+        [only] => Names::One([&only.member.name]),
+        several => Names::Many(several.iter().map(|target| &*target.member.name).collect()),
+    };
+    let to = request.to.as_ref().map(|to| to.decoded());
+    on_record.places.begin(&Record::Send(Send {
+        cmd: command.id,
+        who: who(&command.sender, sender_rank),
+        to: to.as_deref(),
+        targets: outcomes,
+        names,
+        rule: rule(&command.sender, &command.targets).as_deref(),
+        words: on_record.places.audit().words().of_line(request.command),
+    }));
+}
+
+/// A client no longer wants a command.
+#[inline(never)]
+pub(crate) fn cancel(on_record: &OnRecord, command: &Command, member: &Member, why: &str) {
+    if !on_record.is_cancelled.swap(true, Ordering::Relaxed) {
+        on_record.places.audit().note(&Record::Cancel(Cancel {
             cmd: command.id,
-            who: who(&command.sender, sender_rank),
-            to: to.as_deref(),
-            targets: outcomes,
-            names,
-            rule: rule(&command.sender, &command.targets).as_deref(),
-            words: self.places.audit().words().of_line(request.command),
+            who: known(member),
+            why,
         }));
-    }
-
-    /// It has ended at one target.
-    #[inline(never)]
-    pub(crate) fn outcome(
-        &self,
-        command: &Command,
-        target: &Target,
-        status: Status,
-        ending: &OutcomeDetails<'_>,
-    ) {
-        let executed = &ending.executed;
-        let keeps_all = self.places.audit().outcomes() == KeptOutcomes::All;
-        if ending.is_success(status) && !command.is_for_one() && !keeps_all {
-            return;
-        }
-        let kept = self.places.audit().words();
-        let signal = executed.signal.as_ref().map(|signal| signal.decoded());
-        let message = ending.message.as_ref().map(|message| message.decoded());
-        let waited = status == Status::TimedOut && ending.elapsed_ms.is_none();
-        let message = message.or_else(|| waited.then_some("it never started".into()));
-        self.places.go_on(&Record::Outcome(Outcome {
-            cmd: command.id.into(),
-            member: Some(target.member.id),
-            name: Some(&target.member.name),
-            rank: None,
-            status,
-            exit_code: executed.exit_code,
-            signal: signal.as_deref(),
-            ms: ending.elapsed_ms,
-            bytes: ending.output,
-            message: kept.of_message(message.as_deref()).map(clipped),
-        }));
-    }
-
-    /// A client that its selector names is not there.
-    #[inline(never)]
-    pub(crate) fn absent(&self, command: &Command, absent: &Absent) {
-        let Missed::Named(named) = &absent.who else {
-            // It has an outcome like the others.
-            return;
-        };
-        if !has_record(self.places.audit(), absent) {
-            return;
-        }
-        let (member, name, rank) = match named {
-            Single::Member(member) => (Some(*member), None, None),
-            Single::Name(name) => (None, Some(&**name), None),
-            Single::Rank(rank) => (None, None, Some(*rank)),
-        };
-        self.places.go_on(&Record::Outcome(Outcome {
-            cmd: command.id.into(),
-            member,
-            name,
-            rank,
-            status: absent.status,
-            exit_code: None,
-            signal: None,
-            ms: None,
-            bytes: None,
-            message: None,
-        }));
-    }
-
-    /// It has ended at all of them.
-    #[inline(never)]
-    pub(crate) fn end(&self, command: &Command, tally: &Tally, now: u64) {
-        self.places.go_on(&Record::End(End {
-            cmd: command.id,
-            tally,
-            ms: now.saturating_sub(self.since),
-        }));
-    }
-
-    /// A client no longer wants it.
-    #[inline(never)]
-    pub(crate) fn cancel(&self, command: &Command, member: &Member, why: &str) {
-        if !self.is_cancelled.swap(true, Ordering::Relaxed) {
-            self.places.audit().note(&Record::Cancel(Cancel {
-                cmd: command.id,
-                who: known(member),
-                why,
-            }));
-        }
     }
 }
 
