@@ -13,8 +13,7 @@ use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::holds;
 use crate::hub::Hub;
-use crate::jobs::Job;
-use crate::jobs::detach;
+use crate::jobs::{self, Job};
 use crate::member::Member;
 use common::logging::log_limit;
 use common::sys::sync::Arc;
@@ -214,7 +213,7 @@ pub(crate) fn hold_job(hub: &Hub, job: &Job, flushes: &mut FlushSet<'_>) {
     };
     match given(&authority.rules(), &bearer.grant(), sender) {
         Err(reason) if reason.bye == ByeReason::Revoked => {
-            detach::cancel(hub, job, sender, reason.exact, flushes);
+            jobs::cancel(hub, job, sender, reason.exact, flushes);
         }
         _ => {}
     }

@@ -52,6 +52,7 @@ mod ranking;
 mod record;
 mod server;
 mod session;
+mod shedding;
 #[cfg(not(shuttle))]
 mod state;
 mod telemetry;

@@ -1,4 +1,4 @@
-//! Takes a `send` that is detached, and ends a detached command early.
+//! Takes a `send` that is detached.
 
 use super::job::{JOB, Job, OUTCOME};
 use super::log::Log;
@@ -190,13 +190,4 @@ fn take(
         sender_rank,
         has_room: has_place && has_memory,
     })
-}
-
-/// Ends a job's command early, at each target that has not answered yet; a second time changes nothing.
-/// `by` is who wants that.
-pub(crate) fn cancel(hub: &Hub, job: &Job, by: &Member, why: &str, flushes: &mut FlushSet<'_>) {
-    let stand_in = &job.stand_in;
-    // First: a thread that distributes it at this moment looks whether this was called.
-    stand_in.sends.end();
-    dispatcher::cancel_all(hub, stand_in, (by, why), flushes);
 }

@@ -15,6 +15,7 @@
 //! target's queue, so that none comes after its outcome.
 
 mod account;
+mod cancel;
 pub(crate) mod detach;
 mod job;
 mod list;
@@ -24,6 +25,7 @@ mod stand_in;
 mod tests;
 
 pub(crate) use account::Owner;
+pub(crate) use cancel::cancel;
 pub(crate) use job::Job;
 pub(crate) use log::Wait;
 

@@ -3,7 +3,7 @@
 use super::requests::{PAGE_ROOM, part};
 use super::{Flow, Session};
 use crate::jobs::detach::{self, Answer};
-use crate::jobs::{Job, Wait};
+use crate::jobs::{self, Job, Wait};
 use crate::member::Member;
 use crate::member::open_sends::Opened;
 use crate::millis;
@@ -111,7 +111,7 @@ impl Session<'_> {
         let CancelJob { job } = params(raw)?;
         let job = self.find_job(member, &job)?;
         let why = "it was asked for";
-        detach::cancel(self.hub, &job, member, why, &mut self.flushes);
+        jobs::cancel(self.hub, &job, member, why, &mut self.flushes);
         Ok(result_line(id, Empty {}))
     }
 

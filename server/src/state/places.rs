@@ -1,11 +1,12 @@
 //! What is kept of a member, and how the next start of the server holds its place.
 
+use super::kept::kept;
 use super::record::{Credential, Kept, Line, Proof, Replay};
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{self, Grant};
 use crate::clock::wall_clock;
 use crate::connection::Connection;
-use crate::connection::hold::{Hold, Tokens};
+use crate::connection::hold::Hold;
 use crate::eviction;
 use crate::holds;
 use crate::hub::Hub;
@@ -15,34 +16,6 @@ use common::sys::sync::{Arc, lock};
 use common::terminal::escape::one_line;
 use common::wire::Right;
 use std::collections::{BTreeMap, HashSet};
-
-/// What is kept of a member with these tokens.
-pub(super) fn kept(member: &Member, (token, before): Tokens) -> Kept {
-    Kept {
-        member: member.id,
-        name: member.name.clone(),
-        tier: member.tier,
-        slots: member.slots,
-        rank_news: member.rank_news,
-        stdin: member.takes_input,
-        tags: member.tags.clone(),
-        address: member.connection.peer(),
-        credential: member.bearer.as_deref().map(credential),
-        token,
-        before,
-    }
-}
-
-fn credential(bearer: &Bearer) -> Credential {
-    Credential {
-        identity: bearer.identity().into(),
-        role: bearer.role().as_ref().into(),
-        proof: match &bearer.grant().proof {
-            grant::Proof::Token(hash) => Proof::Token(*hash),
-            grant::Proof::Certificate(name) => Proof::Certificate(name.as_str().into()),
-        },
-    }
-}
 
 /// The lines that make what is written what is so.
 pub(super) fn changes(hub: &Hub, written: &BTreeMap<u64, Kept>) -> Vec<Line> {

@@ -9,9 +9,9 @@ use crate::eviction;
 use crate::holds;
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::memory_budget;
 use crate::millis;
 use crate::ranking::Standing;
+use crate::shedding;
 use crate::timers::timer_queue::{StoodStill, Tick, Timer};
 use common::logging::log_limit;
 use common::sys::sync::Arc;
@@ -64,7 +64,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
     match (due, due.connection()) {
         (Timer::RankNews, _) => tell_ranks(hub),
         (Timer::Expiry, _) => eviction::end_expired(hub),
-        (Timer::MakeRoom, _) => memory_budget::make_room(hub),
+        (Timer::MakeRoom, _) => shedding::make_room(hub),
         (Timer::Drain, _) => drain.step(hub),
         (Timer::JobNews(job), _) => job.tell_news(&hub.timers),
         (Timer::Jobs, _) => hub.jobs.sweep(&hub.timers),
