@@ -1,6 +1,7 @@
 //! The answer to `members`: a part of the ranking, as a client is shown it.
 
-use super::{Place, Roster};
+use super::place::Place;
+use super::roster::Roster;
 use crate::member::Member;
 use common::sys::sync::read;
 use common::wire;

@@ -1,6 +1,7 @@
 //! Whether a newcomer may join, and in whose place it is then.
 
-use super::{Ranking, View};
+use super::list::Ranking;
+use super::view::View;
 use crate::authority::rules::{Credential, Reserve};
 use crate::member::Member;
 use common::sys::sync::Arc;

@@ -1,9 +1,13 @@
 //! The ranked list against the simplest list that there is.
 
 use super::*;
+use crate::member::Member;
 use crate::testing::{join, member, member_in, roster};
+use common::sys::sync::Arc;
+use common::sys::sync::atomic::Ordering::Relaxed;
 use common::wire::tier::Tier;
 use proptest::prelude::*;
+use std::collections::HashMap;
 
 #[test]
 fn who_is_refused_and_why() {

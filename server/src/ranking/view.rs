@@ -1,6 +1,7 @@
 //! The list as a look-up sees it: by rank, by name, by number, by load.
 
-use super::{Place, RankKey, Ranking, position};
+use super::list::Ranking;
+use super::place::{Place, RankKey, position};
 use crate::dispatch::command::Target;
 use crate::member::Member;
 use crate::telemetry::history;
