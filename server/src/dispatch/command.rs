@@ -4,7 +4,7 @@
 use crate::authority::grant::AllowLine;
 use crate::dispatch::counts::{Counts, Left};
 use crate::dispatch::flush_set::FlushSet;
-use crate::dispatch::input::{self, Input};
+use crate::dispatch::input::Input;
 use crate::dispatch::outcome_details::{OutcomeDetails, TargetInfo};
 use crate::dispatch::output_credit::OutputCredit;
 use crate::jobs::Job;
@@ -19,7 +19,7 @@ use common::sys::sync::Arc;
 use common::wire::message::{Id, RpcError, error_line, notification_line, result_line};
 use common::wire::name::Name;
 use common::wire::selector::Single;
-use common::wire::{Outcome, Started, Status, Tally, Text, fast_encode, method};
+use common::wire::{Outcome, SendInputConsumed, Started, Status, Tally, Text, fast_encode, method};
 use std::fmt;
 use std::ops::Deref;
 
@@ -244,7 +244,7 @@ impl Command {
             on_record.outcome(command, target.info(), status, details);
         }
         if self.input.is_some() {
-            input::note(self, target, None, flushes);
+            self.note_input(target, None, flushes);
         }
         if let Some(telemetry) = self.sender.connection.counting() {
             let shown = self.shown.as_deref();
@@ -403,6 +403,32 @@ impl Command {
         }
         let mut line = error_line(Some(self.send.clone()), error).into();
         self.answer(&mut line, flushes);
+    }
+
+    /// Notes what a target has consumed of its input, or, with no figure, that it has ended.
+    #[inline(never)]
+    pub(crate) fn note_input(
+        &self,
+        target: &Target,
+        consumed: Option<u64>,
+        flushes: &mut FlushSet<'_>,
+    ) {
+        let Some(input) = &self.input else {
+            return;
+        };
+        let Some(at) = self.targets.place(target.member.id) else {
+            return;
+        };
+        let mut is_told = false;
+        input.note(at, consumed, |consumed| {
+            let send = self.send.clone();
+            let told = SendInputConsumed { send, consumed };
+            let line = notification_line(method::INPUT_CONSUMED, told);
+            is_told = self.sender.connection.outbox.push(line);
+        });
+        if is_told {
+            flushes.add(&self.sender.connection);
+        }
     }
 
     /// Tells the sender something.

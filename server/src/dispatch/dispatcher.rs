@@ -17,7 +17,7 @@ use crate::dispatch::find::find;
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::input::Input;
 use crate::dispatch::outcome_details::OutcomeDetails;
-use crate::dispatch::refusal_limiter;
+use crate::dispatch::refused;
 use crate::dispatch::request::{check_numbers, check_run, first_end, input_window};
 use crate::dispatch::selection::{Found, Selection, gone};
 use crate::hub::Hub;
@@ -247,7 +247,7 @@ fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<
     for absent in absent {
         command.conclude_absent(absent, flushes);
     }
-    refusal_limiter::tell(
+    refused::tell(
         outranked,
         &command.sender,
         taken.sender_rank,

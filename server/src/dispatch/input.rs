@@ -5,27 +5,13 @@
 //! here but counts: a piece is queued for each target at once, in memory once, and the window bounds
 //! what can wait. Commands without input have none of this.
 
-use crate::dispatch::command::{Command, Target};
-use crate::dispatch::flush_set::FlushSet;
-use crate::dispatch::outcome_details::OutcomeDetails;
-use crate::member::executor_queue::Fed;
 use common::limits::{INPUT_STEP, MAX_INPUT_PIECES};
-use common::memory::{Charge, Memory};
-use common::net::outbox::Line;
-use common::sys::sync::{Arc, Mutex, lock};
-use common::wire::message::notification_line;
-use common::wire::{SendInput, SendInputConsumed, Status, fast_encode, method};
+use common::sys::sync::{Mutex, lock};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Bytes that a piece needs besides its input: the words around it in its line, its place in the
 /// lists of pieces, and what the allocator adds.
 const AROUND_PIECE: usize = 256;
-
-/// What a sender is told that has more under way than it may.
-const PAST_WINDOW: &str = "more input than the window";
-
-/// What a sender is told whose target takes nothing.
-const NOT_TAKEN: &str = "too much waits for this client, which takes it too slowly, to queue input";
 
 /// The input of one command.
 pub(crate) struct Input {
@@ -51,7 +37,7 @@ struct Flow {
 
 /// What is to be done with a piece.
 #[derive(Debug, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     Pass,
     Ignore,
     PastWindow,
@@ -87,7 +73,7 @@ impl Input {
     }
 
     /// Counts a piece of so many bytes.
-    fn take(&self, bytes: u64, is_last: bool) -> Piece {
+    pub(super) fn take(&self, bytes: u64, is_last: bool) -> Piece {
         let mut flow = lock(&self.flow);
         if flow.is_over || (bytes == 0 && !is_last) {
             return Piece::Ignore;
@@ -108,7 +94,7 @@ impl Input {
 
     /// Notes what a target has consumed, or that it has ended; `tell` is given what the sender is to
     /// be told, under the lock, so that it hears the totals in their order.
-    fn note(&self, target: usize, consumed: Option<u64>, tell: impl FnOnce(u64)) {
+    pub(super) fn note(&self, target: usize, consumed: Option<u64>, tell: impl FnOnce(u64)) {
         let mut flow = lock(&self.flow);
         let Some(before) = flow.consumed.get(target).copied().flatten() else {
             return;
@@ -153,116 +139,9 @@ impl Flow {
     }
 }
 
-/// Passes a piece of a command's input on to the targets that are open.
-#[inline(never)]
-pub(crate) fn feed(
-    command: &Command,
-    piece: SendInput<'_>,
-    memory: &Arc<Memory>,
-    flushes: &mut FlushSet<'_>,
-) {
-    let (Some(input), Some(bytes)) = (&command.input, piece.bytes()) else {
-        return;
-    };
-    match input.take(bytes, piece.end) {
-        Piece::Ignore => return,
-        Piece::PastWindow => return give_up(command, &command.targets, PAST_WINDOW, flushes),
-        Piece::Pass => {}
-    }
-    let line = fast_encode::input(&piece.for_target(command.id));
-    // The command's own charge is for what it may have under way. This one counts also what waits for
-    // a target after the command has ended there.
-    let charge = Charge::new(memory, line.capacity());
-    let line = Line::shared(line, charge);
-    for target in command.targets.iter() {
-        match target.member.feed(command.id, &line) {
-            Fed::Taken => flushes.add(&target.member.connection),
-            Fed::Behind => give_up(command, std::slice::from_ref(target), NOT_TAKEN, flushes),
-            Fed::NotOpen => {}
-        }
-    }
-}
-
-/// Ends a command at targets where it is open, which are told.
-#[inline(never)]
-fn give_up(command: &Command, targets: &[Target], why: &str, flushes: &mut FlushSet<'_>) {
-    for target in targets {
-        if target.member.give_up(command.id) {
-            flushes.add(&target.member.connection);
-            let details = OutcomeDetails::saying(why);
-            command.conclude(target, Status::Failed, &details, flushes);
-        }
-    }
-}
-
-/// Notes what a target has consumed, or, with no figure, that it has ended.
-#[inline(never)]
-pub(crate) fn note(
-    command: &Command,
-    target: &Target,
-    consumed: Option<u64>,
-    flushes: &mut FlushSet<'_>,
-) {
-    let Some(input) = &command.input else {
-        return;
-    };
-    let Some(at) = command.targets.place(target.member.id) else {
-        return;
-    };
-    let mut is_told = false;
-    input.note(at, consumed, |consumed| {
-        let send = command.send.clone();
-        let told = SendInputConsumed { send, consumed };
-        let line = notification_line(method::INPUT_CONSUMED, told);
-        is_told = command.sender.connection.outbox.push(line);
-    });
-    if is_told {
-        flushes.add(&command.sender.connection);
-    }
-}
-
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
-    use crate::dispatch::command::Assignment;
-    use crate::member::executor_queue::QueueBounds;
-    use crate::testing;
-    use crate::timers::timer_queue::TimerQueue;
-
-    #[test]
-    fn input_that_waits_for_a_target_is_counted_after_its_command_has_ended() {
-        let (sender, mut target) = (
-            testing::member(1, "sender", 0),
-            testing::member(2, "target", 1),
-        );
-        Arc::get_mut(&mut target).expect("it is new").takes_input = true;
-        let mut command = testing::command(7, &sender, &target, None);
-        let input = Some(Input::new(5000, 1));
-        Arc::get_mut(&mut command).expect("it is new").input = input;
-        let (timers, memory) = (TimerQueue::new(), Memory::unlimited());
-        let mut flushes = FlushSet::new(&timers);
-        let assignment = Assignment {
-            command: Arc::clone(&command),
-            target: 0,
-        };
-        let bounds = QueueBounds {
-            commands: 1,
-            bytes: 1000,
-            memory: None,
-        };
-        target.register(assignment, &mut Line::Own(Vec::new()), bounds, &timers, 1);
-        // Too long to be copied, and too short to be written at once.
-        let piece = format!(r#"{{"send":7,"text":"{}"}}"#, "x".repeat(5000));
-        let piece = serde_json::from_str(&piece).expect("a piece");
-        feed(&command, piece, &memory, &mut flushes);
-        let kept = memory.kept();
-        assert!(kept >= 5000, "{kept}");
-        give_up(&command, &command.targets, "a test ends it", &mut flushes);
-        drop(command);
-        assert_eq!(memory.kept(), kept);
-        drop((flushes, sender, target));
-        assert_eq!(memory.kept(), 0);
-    }
 
     /// Notes something, and what the sender is told.
     fn told(input: &Input, target: usize, consumed: Option<u64>) -> Option<u64> {

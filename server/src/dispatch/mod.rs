@@ -4,12 +4,12 @@
 //! 1. [`dispatcher`] has the [`request`] checked, and its targets found ([`find`]): [`selection`]
 //!    decides by rank which clients it reaches, and [`scope`] what the sender's role adds to that.
 //! 2. It makes a [`command`] of it, says how many targets there are, and tells those of a higher rank
-//!    ([`refusal_limiter`]).
+//!    ([`refused`]).
 //! 3. [`distribute`] puts it into each target's queue (`member/executor_queue/`), or into its outbox
 //!    if it has a free slot.
 //! 4. What was put there is written at the end of the session's batch of lines ([`flush_set`]).
 //! 5. What an executor answers ([`execution_result`]) ends the command at that target; its output
-//!    ([`output_credit`]) and its [`input`] pass before that.
+//!    ([`output_credit`]) and its [`input`] ([`feed`]) pass before that.
 //!
 //! [`preview`] does the first step alone, for `select`.
 
@@ -18,13 +18,14 @@ mod counts;
 pub(crate) mod dispatcher;
 mod distribute;
 pub(crate) mod execution_result;
+pub(crate) mod feed;
 pub(crate) mod find;
 pub(crate) mod flush_set;
-pub(crate) mod input;
+mod input;
 pub(crate) mod outcome_details;
 pub(crate) mod output_credit;
 pub(crate) mod preview;
-pub(crate) mod refusal_limiter;
+pub(crate) mod refused;
 mod request;
 pub(crate) mod scope;
 pub(crate) mod selection;

@@ -7,7 +7,7 @@ use super::{Jobs, Opened, Owner};
 use crate::dispatch::command::Telling;
 use crate::dispatch::dispatcher::{self, Taken};
 use crate::dispatch::flush_set::FlushSet;
-use crate::dispatch::refusal_limiter::clipped;
+use crate::dispatch::refused::clipped;
 use crate::dispatch::selection::{Found, Selection};
 use crate::eviction;
 use crate::hub::Hub;

@@ -3,13 +3,14 @@
 
 pub(crate) mod executor_queue;
 pub(crate) mod open_sends;
+mod refusal_limiter;
 
 use crate::authority::bearer::Bearer;
 use crate::clock::wall_ms;
 use crate::connection::Connection;
-use crate::dispatch::refusal_limiter::RefusalLimiter;
 use crate::member::executor_queue::ExecutorQueue;
 use crate::member::open_sends::OpenSends;
+use crate::member::refusal_limiter::RefusalLimiter;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;

@@ -3,7 +3,6 @@
 use super::Session;
 use crate::dispatch::command::Telling;
 use crate::dispatch::execution_result::{self, ReadAnswer};
-use crate::dispatch::input;
 use crate::member::Member;
 use common::sys::sync::Arc;
 use common::wire::message::{AnswerBody, Id, notification_line};
@@ -78,7 +77,7 @@ impl Session<'_> {
     pub(super) fn input_consumed(&mut self, member: &Member, consumed: &ExecutionInputConsumed) {
         if let Some(assignment) = member.queue.assignment(consumed.id) {
             let (command, target) = (&assignment.command, assignment.to());
-            input::note(command, target, Some(consumed.bytes), &mut self.flushes);
+            command.note_input(target, Some(consumed.bytes), &mut self.flushes);
         }
     }
 

@@ -7,32 +7,13 @@ use crate::member::Member;
 use common::limits::MAX_QUOTED;
 use common::memory::Charge;
 use common::net::outbox::Line;
-use common::sys::sync::{Mutex, lock};
 use common::wire::message::notification_line;
 use common::wire::{Refused, Words, method};
 use std::borrow::Cow;
 
-/// `refused` notifications to one receiver in [`PERIOD_MS`], whichever clients cause them: more than a
-/// person reads, and at the longest 400 kbit/s.
-const MOST: u32 = 10;
-
-/// See [`MOST`].
-const PERIOD_MS: u64 = 1000;
-
 /// Bytes that may wait for a receiver before it is spared: what it waits for itself comes first.
 /// A client that takes less than this in ten seconds is a slow consumer.
 const MOST_WAITING: usize = 64 << 10;
-
-/// The `refused` notifications to one receiver of late. More than are allowed are dropped: no
-/// client waits for them.
-#[derive(Default)]
-pub(crate) struct RefusalLimiter(Mutex<Period>);
-
-#[derive(Default)]
-struct Period {
-    began: u64,
-    told: u32,
-}
 
 /// The line for the clients that outrank a sender.
 fn refused(sender: &Member, sender_rank: u32, words: Words<'_>) -> Line {
@@ -70,22 +51,6 @@ pub(crate) fn tell(
     }
 }
 
-impl RefusalLimiter {
-    /// Whether one more may be told now, which counts it.
-    fn may_tell(&self, now: u64) -> bool {
-        let mut period = lock(&self.0);
-        if period.told == 0 || now >= period.began + PERIOD_MS {
-            *period = Period {
-                began: now,
-                told: 0,
-            };
-        }
-        let may_tell = period.told < MOST;
-        period.told += u32::from(may_tell);
-        may_tell
-    }
-}
-
 /// The first words, as many as fit into so many bytes; the one that does not is cut.
 pub(crate) fn clipped(words: Vec<String>, most: usize) -> (Vec<String>, bool) {
     let mut left = most;
@@ -106,17 +71,6 @@ pub(crate) fn clipped(words: Vec<String>, most: usize) -> (Vec<String>, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_receiver_is_told_ten_in_a_second() {
-        let refusals = RefusalLimiter::default();
-        let told = |now| (0..100).filter(|_| refusals.may_tell(now)).count() as u32;
-        assert!(refusals.may_tell(5));
-        assert_eq!(told(500), MOST - 1);
-        assert_eq!(told(1004), 0);
-        assert_eq!(told(1005), MOST);
-        assert_eq!(told(1_000_000), MOST);
-    }
 
     #[test]
     fn long_commands_are_cut() {
