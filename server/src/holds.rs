@@ -32,7 +32,7 @@ pub(crate) fn end_due(hub: &Hub, member: &Arc<Member>, at: u64, went_on: u64) {
     let later = later.filter(|later| *later > at);
     if let Some(later) = later {
         hub.timers
-            .schedule(later, Timer::HoldOver(Arc::downgrade(member), later));
+            .schedule(later, Timer::HoldOver(member.rank_key(), later));
     }
     if hold.expire(at, later) {
         give_up(hub, member, "it did not come back in time");

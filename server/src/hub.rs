@@ -269,8 +269,7 @@ impl Hub {
     pub(crate) fn schedule_join_news(&self, newcomer: &Arc<Member>, standing: Standing) {
         if self.roster.is_news(standing) {
             let at = newcomer.joined + JOIN_NEWS_DELAY_MS;
-            self.timers
-                .schedule(at, Timer::Joined(Arc::downgrade(newcomer)));
+            self.timers.schedule(at, Timer::Joined(newcomer.rank_key()));
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Jobs, Owner};
 use crate::dispatch::command::{Command, Target};
 use crate::dispatch::flush_set::FlushSet;
 use crate::member::Member;
-use crate::timers::timer_queue::{Timer, TimerQueue};
+use crate::timers::timer_queue::{News, Timer, TimerQueue};
 use common::limits::JOBS_PART;
 use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, Weak, leaf};
@@ -165,7 +165,7 @@ impl Job {
     fn schedule(self: &Arc<Self>, timers: &TimerQueue) {
         let at = leaf(&self.log).timer(timers.now());
         if let Some(at) = at {
-            timers.schedule(at, Timer::JobNews(Arc::clone(self)));
+            timers.schedule(at, Timer::News(Arc::clone(self) as _));
         }
     }
 
@@ -173,24 +173,7 @@ impl Job {
     pub(crate) fn wake(self: &Arc<Self>, timers: &TimerQueue) {
         if leaf(&self.log).has_waits() && !self.news.swap(true, Ordering::AcqRel) {
             let soon = timers.now() + NEWS_DELAY_MS;
-            timers.schedule(soon, Timer::JobNews(Arc::clone(self)));
-        }
-    }
-
-    /// Answers the requests that waited for what has happened, or have waited long enough.
-    pub(crate) fn tell_news(self: &Arc<Self>, timers: &TimerQueue) {
-        self.news.store(false, Ordering::Release);
-        let due = leaf(&self.log).take_due(timers.now());
-        self.schedule(timers);
-        let mut flushes = FlushSet::new(timers);
-        for wait in due {
-            let Some(member) = wait.member.upgrade() else {
-                continue;
-            };
-            let line = self.page(&wait.id, wait.after);
-            let outbox = &member.connection.outbox;
-            member.sends.close_wait(&wait.id, || outbox.push(line));
-            flushes.add(&member.connection);
+            timers.schedule(soon, Timer::News(Arc::clone(self) as _));
         }
     }
 
@@ -210,6 +193,25 @@ impl Job {
             tally,
             not_zero,
             open,
+        }
+    }
+}
+
+impl News for Job {
+    /// Answers the requests that waited for what has happened, or have waited long enough.
+    fn tell_news(self: Arc<Self>, timers: &TimerQueue) {
+        self.news.store(false, Ordering::Release);
+        let due = leaf(&self.log).take_due(timers.now());
+        self.schedule(timers);
+        let mut flushes = FlushSet::new(timers);
+        for wait in due {
+            let Some(member) = wait.member.upgrade() else {
+                continue;
+            };
+            let line = self.page(&wait.id, wait.after);
+            let outbox = &member.connection.outbox;
+            member.sends.close_wait(&wait.id, || outbox.push(line));
+            flushes.add(&member.connection);
         }
     }
 }

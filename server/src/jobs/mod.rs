@@ -30,7 +30,7 @@ pub(crate) use job::Job;
 pub(crate) use log::Wait;
 
 use crate::millis;
-use crate::timers::timer_queue::{Timer, TimerQueue};
+use crate::timers::timer_queue::{News, Timer, TimerQueue};
 use account::{Account, Own};
 use common::limits::{JOBS_PART, MAX_JOBS_MEMORY, MAX_OPEN_JOBS, MAX_OPEN_JOBS_OF_ONE};
 use common::memory::Memory;

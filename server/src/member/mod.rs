@@ -11,6 +11,7 @@ use crate::connection::Connection;
 use crate::member::executor_queue::ExecutorQueue;
 use crate::member::open_sends::OpenSends;
 use crate::member::refusal_limiter::RefusalLimiter;
+use crate::ranking::rank_key::RankKey;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;
@@ -94,6 +95,11 @@ impl Member {
             refusal_limiter: RefusalLimiter::default(),
             told_rank: AtomicU32::new(0),
         })
+    }
+
+    /// What decides its rank among others.
+    pub(crate) fn rank_key(&self) -> RankKey {
+        RankKey::new(self.tier, self.id, self.rank_news)
     }
 
     /// What it has joined as.

@@ -3,6 +3,7 @@
 use super::list::Ranking;
 use super::newcomer::{Admitted, Newcomer, NotAdmitted};
 use super::place::{Place, Standing, above, position};
+use super::rank_key::RankKey;
 use super::view::View;
 use crate::member::Member;
 use crate::transcript::Transcript;
@@ -131,6 +132,11 @@ impl Roster {
     pub(crate) fn standing(&self, member: &Member) -> Option<Standing> {
         let ranking = read(&self.ranking);
         ranking.standing(member)
+    }
+
+    /// The member with that key, if it is in the list.
+    pub(crate) fn member(&self, key: RankKey) -> Option<Arc<Member>> {
+        self.look(|view| Some(Arc::clone(&view.by_key(key)?.member)))
     }
 
     /// Puts a member into the place of another one, which has the same number, name and tier, if

@@ -1,7 +1,8 @@
 //! The list as a look-up sees it: by rank, by name, by number, by load.
 
 use super::list::Ranking;
-use super::place::{Place, RankKey, position};
+use super::place::{Place, position};
+use super::rank_key::RankKey;
 use crate::dispatch::command::Target;
 use crate::member::Member;
 use crate::telemetry::history;
@@ -32,6 +33,13 @@ impl View<'_> {
         let member = self.0.names.get(name.to_ascii_lowercase().as_str())?;
         let rank = self.rank_of(member)?;
         Some((rank, &self.0.ranked[rank]))
+    }
+
+    /// The place of the member with that key.
+    pub(crate) fn by_key(&self, key: RankKey) -> Option<&Place> {
+        let ranked = &self.0.ranked;
+        let at = ranked.binary_search_by_key(&key, |place| place.key).ok()?;
+        Some(&ranked[at])
     }
 
     /// The rank and the place of the member with that number. In each tier members stand in the
@@ -73,7 +81,7 @@ impl View<'_> {
     /// The executors below a member, in rank order.
     pub(crate) fn executors_below(&self, member: &Member) -> &[Place] {
         let executors = &self.0.executors;
-        let key = RankKey::of(member);
+        let key = member.rank_key();
         let first = executors.partition_point(|place| place.key <= key);
         &executors[first..]
     }

@@ -7,7 +7,6 @@ use crate::member::Member;
 use crate::timers::timer_queue::Timer;
 use common::limits::ACK_BYTES;
 use common::logging::log_limit;
-use common::sys::sync::Arc;
 
 impl Session<'_> {
     /// Notes that so many bytes were read.
@@ -67,7 +66,7 @@ impl Session<'_> {
         if hold.leave(now, due) {
             self.is_away = true;
             hub.timers
-                .schedule(due, Timer::HoldOver(Arc::downgrade(&member), due));
+                .schedule(due, Timer::HoldOver(member.rank_key(), due));
         }
     }
 

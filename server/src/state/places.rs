@@ -92,7 +92,7 @@ fn restore_one(hub: &Hub, kept: &Kept, hold_ms: u64) -> Result<(), String> {
     if !hub.roster.restore(&member) {
         return Err("another one has its name".into());
     }
-    let over = Timer::HoldOver(Arc::downgrade(&member), due);
+    let over = Timer::HoldOver(member.rank_key(), due);
     hub.timers.schedule(due, over);
     eviction::watch_expiry(hub, &member);
     hub.telemetry.counters.joined();

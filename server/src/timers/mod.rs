@@ -8,11 +8,11 @@ use crate::drain;
 use crate::eviction;
 use crate::holds;
 use crate::hub::Hub;
-use crate::member::Member;
+use crate::member::{Member, ScheduleCheck};
 use crate::millis;
 use crate::ranking::Standing;
 use crate::shedding;
-use crate::timers::timer_queue::{StoodStill, Tick, Timer};
+use crate::timers::timer_queue::{StoodStill, Tick, Timer, TimerQueue};
 use common::logging::log_limit;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
@@ -61,33 +61,36 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
         stood_still,
     } = tick;
     fault_point!(due of hub);
-    match (due, due.connection()) {
-        (Timer::RankNews, _) => tell_ranks(hub),
-        (Timer::Expiry, _) => eviction::end_expired(hub),
-        (Timer::MakeRoom, _) => shedding::make_room(hub),
-        (Timer::Drain, _) => drain.step(hub),
-        (Timer::JobNews(job), _) => job.tell_news(&hub.timers),
-        (Timer::Jobs, _) => hub.jobs.sweep(&hub.timers),
-        (_, None) => {}
-        (Timer::Deadlines(_), Some(connection)) => {
-            check_deadlines(hub, &connection, *now, stood_still.until);
+    match due {
+        Timer::RankNews => tell_ranks(hub),
+        Timer::Expiry => eviction::end_expired(hub),
+        Timer::MakeRoom => shedding::make_room(hub),
+        Timer::Drain => drain.step(hub),
+        Timer::News(of) => Arc::clone(of).tell_news(&hub.timers),
+        Timer::Jobs => hub.jobs.sweep(&hub.timers),
+        Timer::Deadlines(connection) => {
+            if let Some(connection) = connection.upgrade() {
+                check_deadlines(hub, &connection, *now, stood_still.until);
+            }
         }
-        (Timer::Flush(_), Some(connection)) => {
-            connection.flush_as_asked();
-            hub.timers.retry_stuck(&connection);
+        Timer::Flush(connection) => {
+            if let Some(connection) = connection.upgrade() {
+                connection.flush_as_asked();
+                hub.timers.retry_stuck(&connection);
+            }
         }
-        (Timer::Overdue(member, at), Some(_)) => {
-            if let Some(member) = member.upgrade() {
+        Timer::Overdue(member, at) => {
+            if let Some(member) = hub.roster.member(*member) {
                 take_overdue(hub, &member, *at, *now, *stood_still);
             }
         }
-        (Timer::HoldOver(member, at), Some(_)) => {
-            if let Some(member) = member.upgrade() {
+        Timer::HoldOver(member, at) => {
+            if let Some(member) = hub.roster.member(*member) {
                 holds::end_due(hub, &member, *at, stood_still.until);
             }
         }
-        (Timer::Joined(member), Some(_)) => {
-            if let Some(member) = member.upgrade()
+        Timer::Joined(member) => {
+            if let Some(member) = hub.roster.member(*member)
                 && hub.roster.mark_joined(&member)
             {
                 hub.schedule_news();
@@ -100,7 +103,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 /// all of them is tried again.
 fn give_up(hub: &Hub, due: Timer) {
     match due {
-        Timer::Joined(_) | Timer::RankNews | Timer::JobNews(_) => {}
+        Timer::Joined(_) | Timer::RankNews | Timer::News(_) => {}
         Timer::Expiry => {
             let soon = hub.timers.now() + RETRY_MS;
             hub.next_expiry.store(soon, Ordering::Release);
@@ -109,11 +112,22 @@ fn give_up(hub: &Hub, due: Timer) {
         Timer::MakeRoom | Timer::HoldOver(..) | Timer::Jobs | Timer::Drain => {
             hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
         }
-        _ => {
-            if let Some(connection) = due.connection() {
+        Timer::Deadlines(connection) | Timer::Flush(connection) => {
+            if let Some(connection) = connection.upgrade() {
                 connection.stream.shutdown();
             }
         }
+        Timer::Overdue(member, _) => {
+            if let Some(member) = hub.roster.member(member) {
+                member.connection.stream.shutdown();
+            }
+        }
+    }
+}
+
+impl ScheduleCheck for TimerQueue {
+    fn schedule_check(&self, member: &Arc<Member>, at: u64) {
+        self.schedule(at, Timer::Overdue(member.rank_key(), at));
     }
 }
 

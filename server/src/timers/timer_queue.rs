@@ -6,11 +6,11 @@
 //! started, from the system's monotonic clock, so a wall clock that jumps changes nothing.
 
 use crate::connection::Connection;
-use crate::jobs::Job;
-use crate::member::{Member, ScheduleCheck};
 use crate::millis;
+use crate::ranking::rank_key::RankKey;
 use common::sys::sync::{Arc, Condvar, Mutex, Weak, lock, wait_timeout};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// What is to be done at a time. None of them is longer than a minute away, so what is about a
@@ -22,15 +22,15 @@ pub(crate) enum Timer {
     /// Write what waits in a connection's outbox: for lines that did not come, or as there was no
     /// thread to catch up with.
     Flush(Weak<Connection>),
-    /// Check a member's commands, at the time at which this was asked for: some should have been
-    /// answered by then, or can be started.
-    Overdue(Weak<Member>, u64),
+    /// Check the commands of the member with this key, at the time at which this was asked for: some
+    /// should have been answered by then, or can be started.
+    Overdue(RankKey, u64),
     /// Give up the place of a member that is away, if it is to be over at this time.
-    HoldOver(Weak<Member>, u64),
+    HoldOver(RankKey, u64),
     /// Tell the members below one that joined above them, if it is still here.
-    Joined(Weak<Member>),
-    /// Tell the clients that wait for news of a job.
-    JobNews(Arc<Job>),
+    Joined(RankKey),
+    /// Tell the clients that wait for news of something.
+    News(Arc<dyn News>),
     /// Forget jobs that have ended long ago.
     Jobs,
     /// Tell members their new ranks.
@@ -43,22 +43,10 @@ pub(crate) enum Timer {
     Drain,
 }
 
-impl Timer {
-    /// The connection that it is about, if there is one and it has not ended.
-    pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
-        match self {
-            Timer::Deadlines(connection) | Timer::Flush(connection) => connection.upgrade(),
-            Timer::Overdue(member, _) | Timer::HoldOver(member, _) | Timer::Joined(member) => {
-                Some(Arc::clone(&member.upgrade()?.connection))
-            }
-            Timer::JobNews(_)
-            | Timer::Jobs
-            | Timer::RankNews
-            | Timer::Expiry
-            | Timer::MakeRoom
-            | Timer::Drain => None,
-        }
-    }
+/// Something that clients wait for news of.
+pub(crate) trait News: fmt::Debug + Send + Sync {
+    /// Tells the clients that wait.
+    fn tell_news(self: Arc<Self>, timers: &TimerQueue);
 }
 
 #[derive(Default)]
@@ -187,12 +175,6 @@ impl TimerQueue {
     pub(crate) fn stop(&self) {
         lock(&self.schedule).stopped = true;
         self.changed.notify_one();
-    }
-}
-
-impl ScheduleCheck for TimerQueue {
-    fn schedule_check(&self, member: &Arc<Member>, at: u64) {
-        self.schedule(at, Timer::Overdue(Arc::downgrade(member), at));
     }
 }
 

@@ -7,7 +7,8 @@
 //! room for follows in the next one.
 
 use crate::member::Member;
-use crate::ranking::{RankKey, Roster};
+use crate::ranking::Roster;
+use crate::ranking::rank_key::RankKey;
 use crate::telemetry::Telemetry;
 use common::sys::sync::Arc;
 use common::wire::watch::{MemberChanges, WatchedMember};
@@ -121,7 +122,7 @@ impl Board {
         let mut old = std::mem::take(&mut self.rows).into_iter().peekable();
         let mut has_changed = false;
         for member in ranked {
-            let key = RankKey::of(member);
+            let key = member.rank_key();
             while let Some(row) = old.next_if(|row| row.key < key) {
                 self.gone.push_back((version, row.member.id));
                 has_changed = true;
