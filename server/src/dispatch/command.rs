@@ -7,10 +7,10 @@ use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::input::Input;
 use crate::dispatch::outcome_details::{OutcomeDetails, TargetInfo};
 use crate::dispatch::output_credit::OutputCredit;
-use crate::jobs::Job;
 use crate::member::Member;
 use crate::record::on_record::OnRecord;
 use crate::telemetry::feed::Shown;
+use crate::timers::timer_queue::TimerQueue;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::logging::logged;
 use common::memory::Charge;
@@ -19,7 +19,9 @@ use common::sys::sync::Arc;
 use common::wire::message::{Id, RpcError, error_line, notification_line, result_line};
 use common::wire::name::Name;
 use common::wire::selector::Single;
-use common::wire::{Outcome, SendInputConsumed, Started, Status, Tally, Text, fast_encode, method};
+use common::wire::{
+    Outcome, OutputStream, SendInputConsumed, Started, Status, Tally, Text, fast_encode, method,
+};
 use std::fmt;
 use std::ops::Deref;
 
@@ -130,7 +132,40 @@ pub(crate) enum Telling {
     /// The sender is told each outcome, and the answer is how many of each kind there were.
     Tally(Counts),
     /// It is detached: a job keeps what becomes of it.
-    Job(Arc<Job>),
+    Job(Arc<dyn Keeper>),
+}
+
+/// What keeps what becomes of a detached command, in place of a sender that is told it.
+pub(crate) trait Keeper: Send + Sync {
+    /// Whether the command's selector is for one client.
+    fn is_for_one(&self) -> bool;
+
+    /// See [`Command::share`].
+    fn share(&self) -> (u64, usize);
+
+    /// Keeps output, if there is room for it. The caller may hold the lock of a queue, and
+    /// [wakes](Self::wake) the clients that wait later.
+    fn add_output(
+        &self,
+        target: TargetInfo<'_>,
+        stream: OutputStream,
+        text: Option<Text<'_>>,
+        base64: Option<Text<'_>>,
+    );
+
+    /// Keeps what became of the command at one target.
+    fn add_outcome(
+        self: Arc<Self>,
+        command: &Command,
+        outcome: &Outcome<'_>,
+        flushes: &mut FlushSet<'_>,
+    );
+
+    /// It is not taken after all.
+    fn refuse(&self, error: &RpcError);
+
+    /// Has the clients told that wait for news, if there are any.
+    fn wake(self: Arc<Self>, timers: &TimerQueue);
 }
 
 /// One command at one of its targets.
@@ -177,7 +212,7 @@ impl Command {
         match &self.telling {
             Telling::Answer => true,
             Telling::Tally(_) => false,
-            Telling::Job(job) => job.is_for_one,
+            Telling::Job(job) => job.is_for_one(),
         }
     }
 
@@ -273,7 +308,7 @@ impl Command {
     #[inline(never)]
     fn keep_outcome(
         &self,
-        job: &Arc<Job>,
+        job: &Arc<dyn Keeper>,
         target: &Target,
         status: Status,
         details: &OutcomeDetails<'_>,
@@ -282,7 +317,7 @@ impl Command {
         let name = Name::known(&*target.member.name);
         let mut outcome = Outcome::new(target.member.id, name, target.rank, status);
         describe(&mut outcome, details);
-        job.add_outcome(self, &outcome, flushes);
+        Arc::clone(job).add_outcome(self, &outcome, flushes);
     }
 
     /// With a frame of its own, as every outcome is told below that of its caller.
@@ -333,7 +368,9 @@ impl Command {
                     ..Outcome::missed(one, *status)
                 };
                 let line = match &self.telling {
-                    Telling::Job(job) => return job.add_outcome(self, &outcome, flushes),
+                    Telling::Job(job) => {
+                        return Arc::clone(job).add_outcome(self, &outcome, flushes);
+                    }
                     _ => fast_encode::outcome(flushes.buffer(), &outcome),
                 };
                 self.tell_outcome(line, *status, flushes);

@@ -180,7 +180,7 @@ fn take(
     let (mut command, outranked, absent) =
         dispatcher::command(hub, stand_in, id, request, found, charge, on_record);
     if let Some(command) = Arc::get_mut(&mut command) {
-        command.telling = Telling::Job(Arc::clone(job));
+        command.telling = Telling::Job(Arc::clone(job) as _);
     }
     stand_in.sends.open(&command, 1);
     Ok(Taken {

@@ -3,8 +3,9 @@
 use super::account::Account;
 use super::log::{self, EVENT, Log, Wait};
 use super::{Jobs, Owner};
-use crate::dispatch::command::{Command, Target};
+use crate::dispatch::command::{Command, Keeper};
 use crate::dispatch::flush_set::FlushSet;
+use crate::dispatch::outcome_details::TargetInfo;
 use crate::member::Member;
 use crate::timers::timer_queue::{News, Timer, TimerQueue};
 use common::limits::JOBS_PART;
@@ -53,59 +54,9 @@ impl Job {
         leaf(&self.log).is_open()
     }
 
-    /// Its owner's share of a target's queue. No member has such a number.
-    pub(crate) fn share(&self) -> (u64, usize) {
-        (u64::MAX - self.account.number, JOBS_PART)
-    }
-
-    /// Keeps output, if there is room for it. The caller may hold the lock of a queue, and
-    /// [wakes](Self::wake) it later.
-    pub(crate) fn add_output(
-        &self,
-        target: &Target,
-        stream: OutputStream,
-        text: Option<Text<'_>>,
-        base64: Option<Text<'_>>,
-    ) {
-        let Some(bytes) = decode_output(text, base64) else {
-            return;
-        };
-        let member = &target.member;
-        let kept = bytes.len() + EVENT;
-        let has_room = !leaf(&self.log).is_cut(Some(member.id)) && self.make_room(kept);
-        let mut log = leaf(&self.log);
-        match has_room {
-            true => {
-                log.keep(kept);
-                log.add_output((member.id, &member.name, target.rank), stream, bytes);
-            }
-            // What came later would pass for what is missing.
-            false => drop(log.cut.insert(member.id)),
-        }
-    }
-
     fn make_room(&self, bytes: usize) -> bool {
         let jobs = self.jobs.upgrade();
         jobs.is_some_and(|jobs| jobs.make_room_for_output(&self.owner, &self.account, bytes))
-    }
-
-    /// Keeps what became of the command at one target.
-    #[inline(never)]
-    pub(crate) fn add_outcome(
-        self: &Arc<Self>,
-        command: &Command,
-        outcome: &Outcome<'_>,
-        flushes: &mut FlushSet<'_>,
-    ) {
-        let (json, extra) = self.encode(outcome);
-        let mut log = leaf(&self.log);
-        log.keep(extra);
-        let last = log.add_outcome(outcome, json);
-        drop(log);
-        if let Some(tally) = last {
-            self.end(command, &tally, flushes);
-        }
-        self.wake(flushes.timers());
     }
 
     /// An outcome as it is kept, and the bytes that it needs beyond what was kept for it: without
@@ -143,11 +94,6 @@ impl Job {
         }
     }
 
-    /// It is not taken after all.
-    pub(crate) fn refuse(&self, error: &RpcError) {
-        leaf(&self.log).refusal = Some(error.clone());
-    }
-
     /// The answer to a request for what happened after an event.
     pub(crate) fn page(&self, id: &Id, after: u64) -> Vec<u8> {
         let page = leaf(&self.log).page(after);
@@ -169,14 +115,6 @@ impl Job {
         }
     }
 
-    /// Has the clients told that wait for news, if there are any.
-    pub(crate) fn wake(self: &Arc<Self>, timers: &TimerQueue) {
-        if leaf(&self.log).has_waits() && !self.news.swap(true, Ordering::AcqRel) {
-            let soon = timers.now() + NEWS_DELAY_MS;
-            timers.schedule(soon, Timer::News(Arc::clone(self) as _));
-        }
-    }
-
     /// As a list of jobs shows it.
     pub(super) fn summary(&self, now: u64) -> JobSummary {
         let log = leaf(&self.log);
@@ -193,6 +131,69 @@ impl Job {
             tally,
             not_zero,
             open,
+        }
+    }
+}
+
+impl Keeper for Job {
+    fn is_for_one(&self) -> bool {
+        self.is_for_one
+    }
+
+    fn share(&self) -> (u64, usize) {
+        // No member has such a number.
+        (u64::MAX - self.account.number, JOBS_PART)
+    }
+
+    fn add_output(
+        &self,
+        target: TargetInfo<'_>,
+        stream: OutputStream,
+        text: Option<Text<'_>>,
+        base64: Option<Text<'_>>,
+    ) {
+        let Some(bytes) = decode_output(text, base64) else {
+            return;
+        };
+        let kept = bytes.len() + EVENT;
+        let has_room = !leaf(&self.log).is_cut(Some(target.member)) && self.make_room(kept);
+        let mut log = leaf(&self.log);
+        match has_room {
+            true => {
+                log.keep(kept);
+                log.add_output(target, stream, bytes);
+            }
+            // What came later would pass for what is missing.
+            false => drop(log.cut.insert(target.member)),
+        }
+    }
+
+    #[inline(never)]
+    fn add_outcome(
+        self: Arc<Self>,
+        command: &Command,
+        outcome: &Outcome<'_>,
+        flushes: &mut FlushSet<'_>,
+    ) {
+        let (json, extra) = self.encode(outcome);
+        let mut log = leaf(&self.log);
+        log.keep(extra);
+        let last = log.add_outcome(outcome, json);
+        drop(log);
+        if let Some(tally) = last {
+            self.end(command, &tally, flushes);
+        }
+        self.wake(flushes.timers());
+    }
+
+    fn refuse(&self, error: &RpcError) {
+        leaf(&self.log).refusal = Some(error.clone());
+    }
+
+    fn wake(self: Arc<Self>, timers: &TimerQueue) {
+        if leaf(&self.log).has_waits() && !self.news.swap(true, Ordering::AcqRel) {
+            let soon = timers.now() + NEWS_DELAY_MS;
+            timers.schedule(soon, Timer::News(self));
         }
     }
 }

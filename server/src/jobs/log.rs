@@ -1,5 +1,6 @@
 //! What happened to a job: its output and its outcomes, by number, and the clients that wait for more.
 
+use crate::dispatch::outcome_details::TargetInfo;
 use crate::member::Member;
 use common::limits::MAX_PAGE;
 use common::memory::Charge;
@@ -119,7 +120,7 @@ impl Log {
     /// Adds output, for which as many bytes are kept, and an [`EVENT`].
     pub(super) fn add_output(
         &mut self,
-        (member, name, rank): (u64, &str, u32),
+        target: TargetInfo<'_>,
         stream: OutputStream,
         bytes: Vec<u8>,
     ) {
@@ -130,7 +131,7 @@ impl Log {
                 stream: on,
                 bytes: before,
             } = what
-            && (*of, *on) == (member, stream)
+            && (*of, *on) == (target.member, stream)
             && *n == last
             && last > told
             && before.len() + bytes.len() <= LONGEST_PIECE
@@ -139,10 +140,10 @@ impl Log {
             return self.give_back(EVENT);
         }
         self.names
-            .entry(member)
-            .or_insert_with(|| (name.into(), rank));
+            .entry(target.member)
+            .or_insert_with(|| (target.name.into(), target.rank));
         self.add(Happened::Output {
-            member,
+            member: target.member,
             stream,
             bytes,
         });

@@ -3,7 +3,7 @@
 use super::job::{JOB, Job, OUTCOME};
 use super::log::{EVENT, Log};
 use super::{Jobs, Opened, Owner};
-use crate::dispatch::command::Target;
+use crate::dispatch::command::{Keeper, Target};
 use crate::testing;
 use crate::timers::timer_queue::TimerQueue;
 use common::limits::{JOBS_PART, MAX_OPEN_JOBS, MAX_OPEN_JOBS_OF_ONE};
@@ -76,7 +76,7 @@ fn target() -> Target {
 fn write(job: &Job, bytes: usize) {
     let text = "x".repeat(bytes);
     let text = Some(text.as_str().into());
-    job.add_output(&target(), OutputStream::Stdout, text, None);
+    job.add_output(target().info(), OutputStream::Stdout, text, None);
 }
 
 /// The events of a job, and how many bytes of output they have.

@@ -108,7 +108,7 @@ impl Session<'_> {
             if text.is_some() || base64.is_some() {
                 let target = assignment.to();
                 if let Telling::Job(of) = &command.telling {
-                    of.add_output(target, output.stream, text, base64);
+                    of.add_output(target.info(), output.stream, text, base64);
                     job = Some(Arc::clone(of));
                     return Arc::clone(&command.sender);
                 }
