@@ -154,18 +154,13 @@ pub(crate) trait Keeper: Send + Sync {
     );
 
     /// Keeps what became of the command at one target.
-    fn add_outcome(
-        self: Arc<Self>,
-        command: &Command,
-        outcome: &Outcome<'_>,
-        flushes: &mut FlushSet<'_>,
-    );
+    fn add_outcome(&self, command: &Command, outcome: &Outcome<'_>, flushes: &mut FlushSet<'_>);
 
     /// It is not taken after all.
     fn refuse(&self, error: &RpcError);
 
     /// Has the clients told that wait for news, if there are any.
-    fn wake(self: Arc<Self>, timers: &TimerQueue);
+    fn wake(&self, timers: &TimerQueue);
 }
 
 /// One command at one of its targets.
@@ -317,7 +312,7 @@ impl Command {
         let name = Name::known(&*target.member.name);
         let mut outcome = Outcome::new(target.member.id, name, target.rank, status);
         describe(&mut outcome, details);
-        Arc::clone(job).add_outcome(self, &outcome, flushes);
+        job.add_outcome(self, &outcome, flushes);
     }
 
     /// With a frame of its own, as every outcome is told below that of its caller.
@@ -369,7 +364,7 @@ impl Command {
                 };
                 let line = match &self.telling {
                     Telling::Job(job) => {
-                        return Arc::clone(job).add_outcome(self, &outcome, flushes);
+                        return job.add_outcome(self, &outcome, flushes);
                     }
                     _ => fast_encode::outcome(flushes.buffer(), &outcome),
                 };

@@ -1,10 +1,8 @@
-//! The owner of a job, and what the jobs of one owner are.
+//! The owner of a job, and what tells its jobs from those of others.
 
-use super::Job;
 use crate::member::Member;
 use common::memory::Memory;
 use common::sys::sync::Arc;
-use std::collections::{BTreeMap, VecDeque};
 
 /// Whose a job is: a client that comes back later is known by this alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,26 +45,4 @@ pub(super) struct Account {
     /// Never used again while the server runs.
     pub(super) number: u64,
     pub(super) memory: Arc<Memory>,
-}
-
-/// The jobs of one owner.
-pub(super) struct Own {
-    pub(super) account: Arc<Account>,
-    /// By number, which grow.
-    pub(super) jobs: BTreeMap<u64, Arc<Job>>,
-    /// The numbers of those that have ended, in order, and when that was.
-    pub(super) ended: VecDeque<(u64, u64)>,
-    /// How many have not.
-    pub(super) open: usize,
-}
-
-impl Own {
-    pub(super) fn new(account: Arc<Account>) -> Own {
-        Own {
-            account,
-            jobs: BTreeMap::new(),
-            ended: VecDeque::new(),
-            open: 0,
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Ends a detached command early.
 
-use super::Job;
+use super::job::Job;
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;

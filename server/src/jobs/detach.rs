@@ -1,9 +1,11 @@
 //! Takes a `send` that is detached.
 
+use super::account::Owner;
 use super::job::{JOB, Job, OUTCOME};
+use super::keeper::JobKeeper;
 use super::log::Log;
 use super::stand_in::stand_in;
-use super::{Jobs, Opened, Owner};
+use super::table::{Jobs, Opened};
 use crate::dispatch::command::Telling;
 use crate::dispatch::dispatcher::{self, Taken};
 use crate::dispatch::flush_set::FlushSet;
@@ -142,7 +144,6 @@ fn open(
         targets,
         log: Mutex::new(log),
         news: AtomicBool::new(false),
-        jobs: Arc::downgrade(jobs),
     });
     match opened {
         Opened::New(job, has_room) => Ok((job, has_room)),
@@ -180,7 +181,11 @@ fn take(
     let (mut command, outranked, absent) =
         dispatcher::command(hub, stand_in, id, request, found, charge, on_record);
     if let Some(command) = Arc::get_mut(&mut command) {
-        command.telling = Telling::Job(Arc::clone(job) as _);
+        let keeper = JobKeeper {
+            job: Arc::clone(job),
+            jobs: Arc::downgrade(&hub.jobs),
+        };
+        command.telling = Telling::Job(Arc::new(keeper));
     }
     stand_in.sends.open(&command, 1);
     Ok(Taken {

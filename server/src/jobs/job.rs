@@ -1,19 +1,15 @@
 //! One detached command, as clients ask for it: what was sent, and what became of it.
 
-use super::account::Account;
-use super::log::{self, EVENT, Log, Wait};
-use super::{Jobs, Owner};
-use crate::dispatch::command::{Command, Keeper};
+use super::account::{Account, Owner};
+use super::log::{Log, Wait};
 use crate::dispatch::flush_set::FlushSet;
-use crate::dispatch::outcome_details::TargetInfo;
 use crate::member::Member;
 use crate::timers::timer_queue::{News, Timer, TimerQueue};
-use common::limits::JOBS_PART;
 use common::sys::sync::atomic::{AtomicBool, Ordering};
-use common::sys::sync::{Arc, Mutex, Weak, leaf};
-use common::wire::message::{Id, RpcError};
+use common::sys::sync::{Arc, Mutex, leaf};
+use common::wire::message::Id;
 use common::wire::name::Name;
-use common::wire::{JobId, JobSummary, Outcome, OutputStream, Tally, Text, decode_output};
+use common::wire::{JobId, JobSummary};
 
 /// Bytes that a job needs besides what happens to it: itself, its words, and its stand-in with a
 /// connection of its own.
@@ -46,52 +42,11 @@ pub(crate) struct Job {
     pub(super) log: Mutex<Log>,
     /// Clients that wait are going to be told soon.
     pub(super) news: AtomicBool,
-    pub(super) jobs: Weak<Jobs>,
 }
 
 impl Job {
     pub(crate) fn is_open(&self) -> bool {
         leaf(&self.log).is_open()
-    }
-
-    fn make_room(&self, bytes: usize) -> bool {
-        let jobs = self.jobs.upgrade();
-        jobs.is_some_and(|jobs| jobs.make_room_for_output(&self.owner, &self.account, bytes))
-    }
-
-    /// An outcome as it is kept, and the bytes that it needs beyond what was kept for it: without
-    /// output if there is no room for that, and then without a long message.
-    fn encode(&self, outcome: &Outcome<'_>) -> (Box<serde_json::value::RawValue>, usize) {
-        let is_cut = leaf(&self.log).is_cut(outcome.member);
-        let whole = Outcome {
-            truncated: outcome.truncated || is_cut,
-            ..outcome.clone()
-        };
-        let mut short = log::without_output(outcome);
-        short.truncated |= is_cut;
-        let mut shortest = short.clone();
-        shortest.message = None;
-        let extra =
-            |json: &serde_json::value::RawValue| (EVENT + json.get().len()).saturating_sub(OUTCOME);
-        for form in [&whole, &short] {
-            let json = log::json(form);
-            let extra = extra(&json);
-            if extra == 0 || self.make_room(extra) {
-                return (json, extra);
-            }
-        }
-        (log::json(&shortest), 0)
-    }
-
-    fn end(self: &Arc<Self>, command: &Command, tally: &Tally, flushes: &mut FlushSet<'_>) {
-        if let Some(on_record) = command.on_record.as_ref().filter(|_| !self.is_for_one) {
-            on_record.end(command.id, tally, flushes.time());
-        }
-        self.stand_in.sends.close(&command.send, || true);
-        leaf(&self.log).settle(JOB);
-        if let Some(jobs) = self.jobs.upgrade() {
-            jobs.end(self, flushes.timers());
-        }
     }
 
     /// The answer to a request for what happened after an event.
@@ -115,6 +70,14 @@ impl Job {
         }
     }
 
+    /// Has the clients told that wait for news, if there are any.
+    pub(super) fn wake(self: &Arc<Self>, timers: &TimerQueue) {
+        if leaf(&self.log).has_waits() && !self.news.swap(true, Ordering::AcqRel) {
+            let soon = timers.now() + NEWS_DELAY_MS;
+            timers.schedule(soon, Timer::News(Arc::clone(self) as _));
+        }
+    }
+
     /// As a list of jobs shows it.
     pub(super) fn summary(&self, now: u64) -> JobSummary {
         let log = leaf(&self.log);
@@ -131,69 +94,6 @@ impl Job {
             tally,
             not_zero,
             open,
-        }
-    }
-}
-
-impl Keeper for Job {
-    fn is_for_one(&self) -> bool {
-        self.is_for_one
-    }
-
-    fn share(&self) -> (u64, usize) {
-        // No member has such a number.
-        (u64::MAX - self.account.number, JOBS_PART)
-    }
-
-    fn add_output(
-        &self,
-        target: TargetInfo<'_>,
-        stream: OutputStream,
-        text: Option<Text<'_>>,
-        base64: Option<Text<'_>>,
-    ) {
-        let Some(bytes) = decode_output(text, base64) else {
-            return;
-        };
-        let kept = bytes.len() + EVENT;
-        let has_room = !leaf(&self.log).is_cut(Some(target.member)) && self.make_room(kept);
-        let mut log = leaf(&self.log);
-        match has_room {
-            true => {
-                log.keep(kept);
-                log.add_output(target, stream, bytes);
-            }
-            // What came later would pass for what is missing.
-            false => drop(log.cut.insert(target.member)),
-        }
-    }
-
-    #[inline(never)]
-    fn add_outcome(
-        self: Arc<Self>,
-        command: &Command,
-        outcome: &Outcome<'_>,
-        flushes: &mut FlushSet<'_>,
-    ) {
-        let (json, extra) = self.encode(outcome);
-        let mut log = leaf(&self.log);
-        log.keep(extra);
-        let last = log.add_outcome(outcome, json);
-        drop(log);
-        if let Some(tally) = last {
-            self.end(command, &tally, flushes);
-        }
-        self.wake(flushes.timers());
-    }
-
-    fn refuse(&self, error: &RpcError) {
-        leaf(&self.log).refusal = Some(error.clone());
-    }
-
-    fn wake(self: Arc<Self>, timers: &TimerQueue) {
-        if leaf(&self.log).has_waits() && !self.news.swap(true, Ordering::AcqRel) {
-            let soon = timers.now() + NEWS_DELAY_MS;
-            timers.schedule(soon, Timer::News(self));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The jobs that a client is shown.
 
-use super::{Jobs, account::Own};
+use super::table::{Jobs, Own};
 use crate::member::Member;
 use crate::session::page;
 use common::sys::sync::{Arc, leaf};

@@ -1,8 +1,10 @@
 //! What jobs keep and let go of, without clients.
 
+use super::account::Owner;
 use super::job::{JOB, Job, OUTCOME};
+use super::keeper::JobKeeper;
 use super::log::{EVENT, Log};
-use super::{Jobs, Opened, Owner};
+use super::table::{Jobs, Opened};
 use crate::dispatch::command::{Keeper, Target};
 use crate::testing;
 use crate::timers::timer_queue::TimerQueue;
@@ -51,7 +53,6 @@ fn try_open(jobs: &Arc<Jobs>, id: u8, owner: &Owner) -> Option<Arc<Job>> {
         targets: 1,
         log: Mutex::new(log),
         news: AtomicBool::new(false),
-        jobs: Arc::downgrade(jobs),
     });
     match opened {
         Opened::New(job, _) => Some(job),
@@ -73,10 +74,14 @@ fn target() -> Target {
     }
 }
 
-fn write(job: &Job, bytes: usize) {
+fn write(jobs: &Arc<Jobs>, job: &Arc<Job>, bytes: usize) {
     let text = "x".repeat(bytes);
     let text = Some(text.as_str().into());
-    job.add_output(target().info(), OutputStream::Stdout, text, None);
+    let keeper = JobKeeper {
+        job: Arc::clone(job),
+        jobs: Arc::downgrade(jobs),
+    };
+    keeper.add_output(target().info(), OutputStream::Stdout, text, None);
 }
 
 /// The events of a job, and how many bytes of output they have.
@@ -95,13 +100,13 @@ fn small_pieces_are_one_event_until_it_was_told() {
     let job = open(&jobs, 1, &owner);
     let account = jobs.account(&owner);
     for _ in 0..100 {
-        write(&job, 10);
+        write(&jobs, &job, 10);
     }
     assert_eq!(account.memory.kept(), JOB + OUTCOME + EVENT + 1000);
     assert_eq!(events(&job), (1, 1000));
-    write(&job, 10);
+    write(&jobs, &job, 10);
     assert_eq!(events(&job), (2, 1010), "what was told stays as it is");
-    write(&job, 16 << 10);
+    write(&jobs, &job, 16 << 10);
     assert_eq!(events(&job).0, 3, "one event is no longer than this");
     drop(job);
     assert_eq!(account.memory.kept(), jobs.memory.kept());
@@ -115,26 +120,26 @@ fn past_its_part_an_owners_oldest_ended_job_goes_and_then_output_is_cut() {
     let timers = TimerQueue::new();
     let [oldest, older, open_one] = [1, 2, 3].map(|id| open(&jobs, id, &owner));
     for job in [&oldest, &older] {
-        write(job, part / 3);
+        write(&jobs, job, part / 3);
         jobs.end(job, &timers);
     }
-    write(&open_one, part / 3);
+    write(&jobs, &open_one, part / 3);
     assert!(
         jobs.get(&oldest.id).is_none(),
         "it went for the third output"
     );
     assert!(jobs.get(&older.id).is_some());
-    write(&open_one, part / 2);
+    write(&jobs, &open_one, part / 2);
     assert!(jobs.get(&older.id).is_none());
     let before = events(&open_one).1;
-    write(&open_one, part / 2);
-    write(&open_one, 1);
+    write(&jobs, &open_one, part / 2);
+    write(&jobs, &open_one, 1);
     assert_eq!(events(&open_one).1, before, "nothing comes after a hole");
     assert!(account.memory.kept() <= part, "{}", account.memory.kept());
 
     let other = Owner::Identity("other".into());
     let others = open(&jobs, 9, &other);
-    write(&others, part / 3);
+    write(&jobs, &others, part / 3);
     assert_eq!(
         events(&others).1,
         part / 3,
@@ -147,7 +152,7 @@ fn output_makes_no_send_busy() {
     let (jobs, owner) = (jobs(), Owner::Tier(5));
     let first = open(&jobs, 1, &owner);
     let part = ALL / JOBS_PART;
-    write(&first, part - 2 * (JOB + OUTCOME));
+    write(&jobs, &first, part - 2 * (JOB + OUTCOME));
     assert_ne!(events(&first).1, 0);
     for id in 2..10 {
         open(&jobs, id, &owner);
