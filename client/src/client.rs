@@ -1,12 +1,12 @@
 //! The client itself: what an embedding program holds. Dropping it leaves the server and
 //! joins every thread it started, but for one that is dialling at that moment.
 
-use crate::config::{Config, ConnectError};
+use crate::config::Config;
 use crate::connection::backoff::Backoff;
 use crate::connection::handshake;
 use crate::connection::reconnect::{Reconnector, Shared};
 use crate::connection::{Connection, PendingRequest};
-use crate::error::RequestError;
+use crate::error::{ConnectError, RequestError};
 use crate::events::{ClientEvent, Disconnect, Events};
 use crate::execute::executor::Executor;
 use crate::execute::job::Job;

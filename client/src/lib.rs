@@ -61,10 +61,10 @@ mod token;
 mod watch;
 
 pub use crate::client::Client;
-pub use crate::config::{CONNECT_TIMEOUT, Config, ConnectError, PlainTo};
+pub use crate::config::{CONNECT_TIMEOUT, Config, PlainTo};
 pub use crate::connection::backoff::Backoff;
 pub use crate::detached::JobHandle;
-pub use crate::error::RequestError;
+pub use crate::error::{ConnectError, RequestError};
 pub use crate::events::{ClientEvent, Disconnect};
 pub use crate::execute::executor::{
     Execution, ExecutionResult, Executor, SharedExecutor, Simulation,

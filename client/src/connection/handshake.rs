@@ -1,7 +1,8 @@
 //! From an address to a connection that has joined, within one deadline. Lines that the server
 //! sends right after its answer stay in the line reader, which goes on to the reader thread.
 
-use crate::config::{Config, ConnectError};
+use crate::config::Config;
+use crate::error::ConnectError;
 use crate::tls::{self, Prepared};
 use crate::token::Token;
 use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES, PROTOCOL};

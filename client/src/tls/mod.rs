@@ -3,7 +3,7 @@
 
 mod verifier;
 
-use crate::config::ConnectError;
+use crate::error::ConnectError;
 use common::net::tls::files::{TlsFileError, certificates, key, not_a_pair};
 use common::net::tls::handshake::HandshakeError;
 use common::net::tls::pin::Pin;
