@@ -10,6 +10,7 @@ mod hold;
 pub(crate) mod reader;
 pub(crate) mod reconnect;
 mod resuming;
+mod tls_failure;
 
 use crate::connection::handshake::Handshake;
 use crate::connection::hold::Hold;
