@@ -93,7 +93,8 @@ impl ClientTls {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = self.server_name.as_deref().unwrap_or(host);
         let name = server_name(name)?;
-        let verifier = Verifier::new(self.authorities()?, self.pins.clone())?;
+        let verifier = Verifier::new(self.authorities()?, self.pins.clone())
+            .map_err(|e| TlsError::Config(e.to_string()))?;
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|e| TlsError::Config(e.to_string()))?
