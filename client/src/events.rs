@@ -4,8 +4,8 @@
 //! without a place are counted, and the count is told as soon as there is a place again.
 
 use crate::error::ConnectError;
-use crate::execute::executor::ExecutionResult;
 use crate::execute::job::{Job, Origin};
+use crate::execute::result::ExecutionResult;
 use common::sys::sync::Arc;
 use common::wire::{ByeReason, Resumed};
 use crossbeam_channel::{Receiver, Sender, unbounded};

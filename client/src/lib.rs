@@ -66,11 +66,10 @@ pub use crate::connection::backoff::Backoff;
 pub use crate::detached::JobHandle;
 pub use crate::error::{ConnectError, RequestError};
 pub use crate::events::{ClientEvent, Disconnect};
-pub use crate::execute::executor::{
-    Execution, ExecutionResult, Executor, SharedExecutor, Simulation,
-};
+pub use crate::execute::executor::{Executor, SharedExecutor, Simulation};
 pub use crate::execute::job::input::JobInput;
 pub use crate::execute::job::{Job, Origin, StopReason};
+pub use crate::execute::result::{Execution, ExecutionResult};
 pub use crate::execute::workers::WORKER_THREAD;
 pub use crate::process::{Processes, watchdog};
 pub use crate::send::input::Input;

@@ -1,7 +1,7 @@
 //! The lines of an answer and of output, which goes ahead of an answer that would be too long.
 
-use crate::execute::executor::{Execution, ExecutionResult};
 use crate::execute::job::{Job, StopReason};
+use crate::execute::result::{Execution, ExecutionResult};
 use common::limits::MAX_QUOTED;
 use common::wire::message::{self, Code, Id, RpcError};
 use common::wire::text::whole_characters;
