@@ -48,6 +48,7 @@ mod events;
 mod execute;
 #[cfg(feature = "cli")]
 pub mod load;
+mod piece;
 pub mod policy;
 mod process;
 mod send;

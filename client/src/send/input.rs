@@ -2,7 +2,7 @@
 //! target takes it.
 
 use crate::connection::Connection;
-use crate::execute::result_line::piece_len;
+use crate::piece::piece_len;
 use common::limits::MAX_INPUT_PIECES;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait};
 use common::wire::{Cancel, fast_encode, message, method};
