@@ -4,7 +4,7 @@
 use crate::connection::Connection;
 use crate::connection::answers::{self, HEARTBEAT_ID, own_id};
 use crate::events::{ClientEvent, Disconnect};
-use crate::execute::job::input::TooMuchInput;
+use crate::execute::job::input_buffer::TooMuchInput;
 use crate::execute::job::{Job, ReplyTo};
 use crate::send::outcome::{Outcome, Output};
 use crate::send::send_handle::{PendingSend, SendEvent};

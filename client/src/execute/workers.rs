@@ -8,7 +8,7 @@
 use crate::config::Config;
 use crate::events::{ClientEvent, Events};
 use crate::execute::executor::Executor;
-use crate::execute::job::input::TooMuchInput;
+use crate::execute::job::input_buffer::TooMuchInput;
 use crate::execute::job::{Job, StopReason};
 use crate::execute::result::{Execution, ExecutionResult};
 use crate::execute::result_line;

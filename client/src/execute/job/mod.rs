@@ -1,6 +1,7 @@
 //! A command to execute here: its sender, its words, and whether it is still wanted.
 
 pub(crate) mod input;
+pub(crate) mod input_buffer;
 
 use crate::piece::piece_len;
 use common::net::outbox::Outbox;
@@ -8,7 +9,7 @@ use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::wire::OutputStream;
 use common::wire::fast_encode::execution_output;
 use common::wire::message::Id;
-use input::InputBuffer;
+use input_buffer::InputBuffer;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
