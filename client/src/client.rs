@@ -168,7 +168,8 @@ impl Client {
         let open = PendingRequest::Send(pending);
         let connection = self.connection();
         let id = connection.request(open, |id| command.request_line(id))?;
-        Ok(SendHandle::new(id, events, connection, input))
+        let (outbox, max_line) = (&connection.outbox, connection.joined.max_line);
+        Ok(SendHandle::new(id, events, outbox, max_line, input))
     }
 
     /// A page of the ranking, from a rank on.

@@ -1,6 +1,5 @@
 //! Sending: a command, the handle of its sender, and what the reader thread keeps of it.
 
-use crate::connection::Connection;
 use crate::error::RequestError;
 use crate::send::input::{FlowEnd, Input, InputFlow};
 use crate::send::outcome::{Credit, Outcome, Output, WindowUpdate};
@@ -185,7 +184,7 @@ pub enum SendEvent {
 pub struct SendHandle {
     id: u64,
     events: Receiver<SendEvent>,
-    connection: Arc<Connection>,
+    outbox: Arc<Outbox>,
     input: Option<Input>,
 }
 
@@ -193,19 +192,21 @@ impl SendHandle {
     pub(crate) fn new(
         id: u64,
         events: Receiver<SendEvent>,
-        connection: Arc<Connection>,
+        outbox: &Arc<Outbox>,
+        max_line: usize,
         input: Option<Arc<InputFlow>>,
     ) -> SendHandle {
         let input = input.map(|flow| Input {
             send: id,
-            connection: Arc::clone(&connection),
+            outbox: Arc::clone(outbox),
+            max_line,
             flow,
             is_finished: false,
         });
         SendHandle {
             id,
             events,
-            connection,
+            outbox: Arc::clone(outbox),
             input,
         }
     }
@@ -261,7 +262,8 @@ impl SendHandle {
         let send = Id::from(self.id);
         let params = Cancel { send };
         let line = message::notification_line(method::CANCEL, params);
-        self.connection.tell(line);
+        self.outbox.push(line);
+        self.outbox.flush();
     }
 
     /// Waits until it has ended everywhere and returns the outcome of each target, with all of its
