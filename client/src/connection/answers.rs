@@ -1,11 +1,10 @@
 //! The server's answers to this client's own requests: each goes to the waiting thread, or ends its
 //! send. Any of it may be wrong.
 
-use crate::connection::{Connection, PendingRequest};
+use crate::connection::{Connection, PendingRequest, Told};
 use crate::error::RequestError;
 use crate::send::outcome::Outcome;
 use crate::send::send_handle::PendingSend;
-use crate::watch::Told;
 use common::wire::message::{self, AnswerBody, Id, RpcError};
 use common::wire::{self, Tally};
 use crossbeam_channel::Sender;

@@ -303,7 +303,7 @@ impl SendHandle {
 
 /// What the reader thread keeps of a command until it has ended.
 pub(crate) struct PendingSend {
-    pub(crate) events: Sender<SendEvent>,
+    events: Sender<SendEvent>,
     window: Option<u64>,
     /// How many outcomes there will be, once that was told.
     targets: Option<u32>,
@@ -425,5 +425,10 @@ impl PendingSend {
             tell,
         };
         Some((self.events.clone(), credit))
+    }
+
+    pub(crate) fn end(self, how: Result<Tally, RequestError>) {
+        // Its input ends with it, after that was told.
+        let _ = self.events.send(SendEvent::End(how));
     }
 }
