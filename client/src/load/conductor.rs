@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::connection::handshake::{self, Handshake};
 use crate::error::ConnectError;
 use crate::execute::executor::SharedExecutor;
-use crate::send::send_handle::Command;
+use crate::send::command::Command;
 use common::limits::LINGER;
 use common::sys::resources::{self, processor_time};
 use common::sys::sync::Arc;
