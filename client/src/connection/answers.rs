@@ -4,7 +4,7 @@
 use crate::connection::{Connection, PendingRequest, Told};
 use crate::error::RequestError;
 use crate::send::outcome::Outcome;
-use crate::send::send_handle::PendingSend;
+use crate::send::pending_send::PendingSend;
 use common::wire::message::{self, AnswerBody, Id, RpcError};
 use common::wire::{self, Tally};
 use crossbeam_channel::Sender;

@@ -18,7 +18,7 @@ use crate::error::RequestError;
 use crate::events::Events;
 use crate::execute::workers::Workers;
 use crate::process::watchdog;
-use crate::send::send_handle::PendingSend;
+use crate::send::pending_send::PendingSend;
 use common::limits::unacknowledged;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Outbox;

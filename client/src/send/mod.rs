@@ -3,4 +3,5 @@
 pub(crate) mod command;
 pub(crate) mod input;
 pub(crate) mod outcome;
+pub(crate) mod pending_send;
 pub(crate) mod send_handle;
