@@ -1,17 +1,19 @@
 //! The client itself: what an embedding program holds. Dropping it leaves the server and
 //! joins every thread it started, but for one that is dialling at that moment.
 
-use crate::config::{Config, ConnectError};
+use crate::config::Config;
 use crate::connection::backoff::Backoff;
 use crate::connection::handshake;
 use crate::connection::reconnect::{Reconnector, Shared};
 use crate::connection::{Connection, PendingRequest};
-use crate::error::RequestError;
+use crate::error::{ConnectError, RequestError};
 use crate::events::{ClientEvent, Disconnect, Events};
 use crate::execute::executor::Executor;
 use crate::execute::job::Job;
 use crate::execute::workers::Workers;
-use crate::send::send_handle::{Command, PendingSend, SendHandle};
+use crate::send::command::Command;
+use crate::send::pending_send::PendingSend;
+use crate::send::send_handle::SendHandle;
 use crate::watch::{self, Watch};
 use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
 use common::sys::sync::Arc;
@@ -168,7 +170,8 @@ impl Client {
         let open = PendingRequest::Send(pending);
         let connection = self.connection();
         let id = connection.request(open, |id| command.request_line(id))?;
-        Ok(SendHandle::new(id, events, connection, input))
+        let (outbox, max_line) = (&connection.outbox, connection.joined.max_line);
+        Ok(SendHandle::new(id, events, outbox, max_line, input))
     }
 
     /// A page of the ranking, from a rank on.

@@ -3,9 +3,9 @@
 //! The queue is bounded by its count, and keeps little until the program asks for it. Events
 //! without a place are counted, and the count is told as soon as there is a place again.
 
-use crate::config::ConnectError;
-use crate::execute::executor::ExecutionResult;
+use crate::error::ConnectError;
 use crate::execute::job::{Job, Origin};
+use crate::execute::result::ExecutionResult;
 use common::sys::sync::Arc;
 use common::wire::{ByeReason, Resumed};
 use crossbeam_channel::{Receiver, Sender, unbounded};

@@ -48,6 +48,7 @@ mod events;
 mod execute;
 #[cfg(feature = "cli")]
 pub mod load;
+mod piece;
 pub mod policy;
 mod process;
 mod send;
@@ -61,21 +62,21 @@ mod token;
 mod watch;
 
 pub use crate::client::Client;
-pub use crate::config::{CONNECT_TIMEOUT, Config, ConnectError, PlainTo};
+pub use crate::config::{CONNECT_TIMEOUT, Config, PlainTo};
 pub use crate::connection::backoff::Backoff;
 pub use crate::detached::JobHandle;
-pub use crate::error::RequestError;
+pub use crate::error::{ConnectError, RequestError};
 pub use crate::events::{ClientEvent, Disconnect};
-pub use crate::execute::executor::{
-    Execution, ExecutionResult, Executor, SharedExecutor, Simulation,
-};
+pub use crate::execute::executor::{Executor, SharedExecutor, Simulation};
 pub use crate::execute::job::input::JobInput;
 pub use crate::execute::job::{Job, Origin, StopReason};
+pub use crate::execute::result::{Execution, ExecutionResult};
 pub use crate::execute::workers::WORKER_THREAD;
 pub use crate::process::{Processes, watchdog};
+pub use crate::send::command::Command;
 pub use crate::send::input::Input;
 pub use crate::send::outcome::{Outcome, Output};
-pub use crate::send::send_handle::{Command, SendEvent, SendHandle};
+pub use crate::send::send_handle::{SendEvent, SendHandle};
 pub use crate::tls::{Authorities, ClientCertificate, ClientTls, TlsError};
 pub use crate::token::Token;
 pub use crate::watch::Watch;

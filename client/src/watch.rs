@@ -1,7 +1,7 @@
 //! Watching a server: what it tells of its members and of the commands that it relays, as it
 //! changes.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Told};
 use common::sys::sync::Arc;
 use common::wire::message::request_line;
 use common::wire::method;
@@ -11,9 +11,6 @@ use crossbeam_channel::Receiver;
 /// What is kept for a program that does not take it: a few seconds of changes, of which most are
 /// small and none is larger than half a MiB. Past it the watch ends.
 pub(crate) const KEPT: usize = 64;
-
-/// What a watch gives: the first state, then what has changed.
-pub(crate) type Told = Box<Watched<'static>>;
 
 /// A server that is watched, until this is dropped.
 #[derive(derive_more::Debug)]

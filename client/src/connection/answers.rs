@@ -1,16 +1,17 @@
 //! The server's answers to this client's own requests: each goes to the waiting thread, or ends its
 //! send. Any of it may be wrong.
 
-use crate::connection::reader::{HEARTBEAT_ID, own_id};
-use crate::connection::{Connection, PendingRequest};
+use crate::connection::{Connection, PendingRequest, Told};
 use crate::error::RequestError;
 use crate::send::outcome::Outcome;
-use crate::send::send_handle::PendingSend;
-use crate::watch::Told;
+use crate::send::pending_send::PendingSend;
 use common::wire::message::{self, AnswerBody, Id, RpcError};
 use common::wire::{self, Tally};
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
+
+/// The start of the id of a request for a sign of life; the answer needs no attention.
+pub(super) const HEARTBEAT_ID: &str = "heartbeat-";
 
 /// Takes one answer.
 pub(super) fn answer(connection: &Connection, id: Option<Id>, body: &AnswerBody<'_>) {
@@ -34,6 +35,15 @@ pub(super) fn answer(connection: &Connection, id: Option<Id>, body: &AnswerBody<
             let end = end_send(&mut send, body);
             send.end(end);
         }
+    }
+}
+
+/// The number of one of our requests; others are no numbers.
+pub(super) fn own_id(id: &Id) -> Option<u64> {
+    match id {
+        Id::Integer(id) => u64::try_from(*id).ok(),
+        Id::Large(id) => Some(*id),
+        Id::Text(_) => None,
     }
 }
 

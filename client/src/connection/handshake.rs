@@ -1,8 +1,10 @@
 //! From an address to a connection that has joined, within one deadline. Lines that the server
 //! sends right after its answer stay in the line reader, which goes on to the reader thread.
 
-use crate::config::{Config, ConnectError};
-use crate::tls::{self, Prepared};
+use crate::config::Config;
+use crate::connection::tls_failure;
+use crate::error::ConnectError;
+use crate::tls::Prepared;
 use crate::token::Token;
 use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES, PROTOCOL};
 use common::memory::Memory;
@@ -175,7 +177,7 @@ impl Attempt<'_> {
         match handshake::connect(&stream, tls.config, tls.name, self.deadline) {
             Ok(()) => Ok(Arc::new(stream)),
             Err(HandshakeError::Io(e)) => Err(self.failed(e)),
-            Err(error) => Err(tls::not_encrypted(self.server, &error)),
+            Err(error) => Err(tls_failure::not_encrypted(self.server, &error)),
         }
     }
 
@@ -278,9 +280,11 @@ impl Attempt<'_> {
     fn failed(&self, source: io::Error) -> ConnectError {
         match source.kind() {
             ErrorKind::TimedOut | ErrorKind::WouldBlock => self.timed_out(),
-            _ => tls::of_tls(self.server, &source).unwrap_or_else(|| ConnectError::Unreachable {
-                server: self.server.into(),
-                source,
+            _ => tls_failure::of_tls(self.server, &source).unwrap_or_else(|| {
+                ConnectError::Unreachable {
+                    server: self.server.into(),
+                    source,
+                }
             }),
         }
     }

@@ -10,6 +10,7 @@ mod hold;
 pub(crate) mod reader;
 pub(crate) mod reconnect;
 mod resuming;
+mod tls_failure;
 
 use crate::connection::handshake::Handshake;
 use crate::connection::hold::Hold;
@@ -17,14 +18,14 @@ use crate::error::RequestError;
 use crate::events::Events;
 use crate::execute::workers::Workers;
 use crate::process::watchdog;
-use crate::send::send_handle::{PendingSend, SendEvent};
-use crate::watch::Told;
+use crate::send::pending_send::PendingSend;
 use common::limits::unacknowledged;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Outbox;
 use common::net::stream::Stream;
 use common::sys::sync::{Arc, Mutex, lock};
-use common::wire::{Ack, Joined, Tally};
+use common::wire::watch::Watched;
+use common::wire::{Ack, Joined};
 use crossbeam_channel::{Sender, bounded};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -35,6 +36,9 @@ use std::time::{Duration, Instant};
 /// The heartbeats that are believed of a server: none that would keep a thread busy, none
 /// that would leave a dead server unnoticed for a day.
 const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+
+/// What a watch gives: the first state, then what has changed.
+pub(crate) type Told = Box<Watched<'static>>;
 
 /// A request that was not answered yet.
 pub(crate) enum PendingRequest {
@@ -254,13 +258,6 @@ impl PendingRequest {
             PendingRequest::Call(waiting) => drop(waiting.send(Err(error))),
             PendingRequest::Watch(_, waiting) => drop(waiting.send(Err(error))),
         }
-    }
-}
-
-impl PendingSend {
-    pub(crate) fn end(self, how: Result<Tally, RequestError>) {
-        // Its input ends with it, after that was told.
-        let _ = self.events.send(SendEvent::End(how));
     }
 }
 

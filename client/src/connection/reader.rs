@@ -1,12 +1,14 @@
 //! Reading one connection: takes the server's lines apart and hands each on. It never waits
 //! for anything but the next byte, and everything it reads may be wrong.
 
-use crate::connection::{Connection, answers};
+use crate::connection::Connection;
+use crate::connection::answers::{self, HEARTBEAT_ID, own_id};
 use crate::events::{ClientEvent, Disconnect};
-use crate::execute::job::input::TooMuchInput;
+use crate::execute::job::input_buffer::TooMuchInput;
 use crate::execute::job::{Job, ReplyTo};
 use crate::send::outcome::{Outcome, Output};
-use crate::send::send_handle::{PendingSend, SendEvent};
+use crate::send::pending_send::PendingSend;
+use crate::send::send_handle::SendEvent;
 use common::limits::{ACK_BYTES, LINE_DEADLINE};
 use common::logging::log_limit;
 use common::net::line_reader::LineReader;
@@ -21,9 +23,6 @@ use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
-
-/// The start of the id of a request for a sign of life; the answer needs no attention.
-pub(super) const HEARTBEAT_ID: &str = "heartbeat-";
 
 /// After how long the server is told what was received, if something comes then: as the protocol
 /// has it.
@@ -348,15 +347,6 @@ fn notification(
         _ => log::debug!("the server's notification {:?} is unknown", clip(method)),
     }
     Ok(())
-}
-
-/// The number of one of our requests; others are no numbers.
-pub(super) fn own_id(id: &Id) -> Option<u64> {
-    match id {
-        Id::Integer(id) => u64::try_from(*id).ok(),
-        Id::Large(id) => Some(*id),
-        Id::Text(_) => None,
-    }
 }
 
 /// Tells an open send an event, outside the table's lock.

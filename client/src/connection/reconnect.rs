@@ -1,12 +1,13 @@
 //! A client over all its connections: its present one, and the thread that reads each to its end
 //! and dials the next if the client is to reconnect.
 
-use crate::config::{Config, ConnectError};
+use crate::config::Config;
 use crate::connection::Connection;
 use crate::connection::backoff::Backoff;
 use crate::connection::handshake::{self, Handshake};
 use crate::connection::reader::Reader;
 use crate::connection::resuming::{Absence, FormerPlace, Kept, NotBack};
+use crate::error::ConnectError;
 use crate::events::{ClientEvent, Disconnect, Events};
 use crate::execute::job::StopReason;
 use crate::execute::workers::Workers;

@@ -11,7 +11,8 @@
 use super::Connection;
 use super::handshake::{self, Handshake, Resuming};
 use super::hold::Hold;
-use crate::config::{Config, ConnectError};
+use crate::config::Config;
+use crate::error::ConnectError;
 use crate::events::Disconnect;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Cut;

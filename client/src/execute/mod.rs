@@ -4,6 +4,7 @@
 
 pub(crate) mod executor;
 pub(crate) mod job;
+pub(crate) mod result;
 pub(crate) mod result_line;
 pub(crate) mod witness;
 pub(crate) mod workers;

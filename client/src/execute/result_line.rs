@@ -1,19 +1,11 @@
-//! The lines of an answer and of output, which goes ahead of an answer that would be too long.
+//! The line of an answer, and output that goes ahead of one that would be too long.
 
-use crate::execute::executor::{Execution, ExecutionResult};
 use crate::execute::job::{Job, StopReason};
+use crate::execute::result::{Execution, ExecutionResult};
+use crate::piece::piece_size;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{self, Code, Id, RpcError};
-use common::wire::text::whole_characters;
 use common::wire::{self, OutputStream, encode_output};
-
-/// Output bytes in one line: as much as is worth one, whatever the server takes.
-const PIECE: usize = 32 << 10;
-
-/// What JSON may make of one byte: `\u0000`.
-const LONGEST_ESCAPE: usize = 6;
-
-const AROUND: usize = 512;
 
 /// Sends output ahead of an answer that would be too long or would not fit into the window; returns
 /// the answer with the rest. Waits for room in the window, as long as the job is wanted.
@@ -62,25 +54,10 @@ fn ended_line(id: &Id, ended: &Execution, stop: Option<StopReason>) -> Vec<u8> {
     message::result_line(id, result)
 }
 
-fn piece_size(max_line: usize) -> usize {
-    (max_line.saturating_sub(AROUND) / LONGEST_ESCAPE).clamp(64, PIECE)
-}
-
-/// How many of the bytes, at most so many, go into one line: whole characters, if possible.
-pub(crate) fn piece_len(bytes: &[u8], most: usize, max_line: usize) -> usize {
-    let len = bytes.len().min(most).min(piece_size(max_line));
-    match whole_characters(&bytes[..len]) {
-        0 => len,
-        whole if len < bytes.len() => whole,
-        _ => len,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use common::wire::Leftovers;
-    use common::wire::fast_encode::execution_output;
 
     fn answer_line(answer: &ExecutionResult, stop: Option<StopReason>) -> String {
         let job = Job::of_test(7, &["x"], None);
@@ -130,36 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn pieces_fit_into_lines_and_end_between_characters() {
-        for text in [
-            "\u{1}".repeat(100_000),
-            "ä".repeat(50_000),
-            "\n".repeat(100_000),
-        ] {
-            let mut left = text.as_bytes();
-            let mut whole = Vec::new();
-            while !left.is_empty() {
-                let (piece, rest) = left.split_at(piece_len(left, usize::MAX, 16 << 10));
-                assert!(std::str::from_utf8(piece).is_ok());
-                let mut line = Vec::new();
-                execution_output(&mut line, 7, OutputStream::Stdout, piece);
-                assert!(line.len() <= 16 << 10);
-                whole.extend_from_slice(piece);
-                left = rest;
-            }
-            assert!(whole == text.as_bytes());
-        }
-        assert_eq!(
-            piece_len("ä".as_bytes(), 1, 1 << 20),
-            1,
-            "progress comes first"
-        );
-        assert_eq!(piece_len(b"a\xc3", 9, 1 << 20), 2, "it is all there is");
-    }
-
-    #[test]
     fn a_long_message_is_cut_between_characters() {
         let line = answer_line(&ExecutionResult::Failed("ä".repeat(10_000)), None);
-        assert!(line.len() < MAX_QUOTED + AROUND);
+        assert!(line.len() < MAX_QUOTED + 512);
     }
 }

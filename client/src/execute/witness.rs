@@ -3,8 +3,8 @@
 //!
 //! A command that cannot be on record does not run.
 
-use crate::execute::executor::{Execution, ExecutionResult};
 use crate::execute::job::{Job, StopReason};
+use crate::execute::result::{Execution, ExecutionResult};
 use common::audit::record::{Outcome, Record, Refused, Run, Who};
 use common::audit::{Audit, KeptWords, Reservation, clipped};
 use common::wire::Status;

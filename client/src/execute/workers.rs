@@ -7,9 +7,10 @@
 
 use crate::config::Config;
 use crate::events::{ClientEvent, Events};
-use crate::execute::executor::{Execution, ExecutionResult, Executor};
-use crate::execute::job::input::TooMuchInput;
+use crate::execute::executor::Executor;
+use crate::execute::job::input_buffer::TooMuchInput;
 use crate::execute::job::{Job, StopReason};
+use crate::execute::result::{Execution, ExecutionResult};
 use crate::execute::result_line;
 use common::limits::MAX_QUOTED;
 use common::logging::log_limit;

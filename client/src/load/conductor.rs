@@ -1,17 +1,18 @@
 //! The course of a bench: its clients join, warm up, send while the results count, and leave.
 
 use super::LoadError;
-use super::driver::{Driver, Run};
+use super::driver::Driver;
 use super::peer::{Executor, Peer, Role};
 use super::plan::{Plan, To};
 use super::programs;
 use super::report::{Counts, End, Progress, Report};
-use super::sender::{Budget, Sender};
+use super::sender::{Budget, Run, Sender};
 use crate::client::Client;
-use crate::config::{Config, ConnectError};
+use crate::config::Config;
 use crate::connection::handshake::{self, Handshake};
+use crate::error::ConnectError;
 use crate::execute::executor::SharedExecutor;
-use crate::send::send_handle::Command;
+use crate::send::command::Command;
 use common::limits::LINGER;
 use common::sys::resources::{self, processor_time};
 use common::sys::sync::Arc;

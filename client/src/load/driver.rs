@@ -2,10 +2,10 @@
 
 use super::peer::{Peer, Role};
 use super::report::Counts;
-use super::sender::{Budget, Sender};
+use super::sender::{Budget, Run, Sender};
 use mio::{Events, Poll, Token};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 const EVENTS: usize = 256;
@@ -15,20 +15,6 @@ const TURN: Duration = Duration::from_millis(20);
 
 /// How often a driver checks whether a sender has waited for too long.
 const STALL_TICK: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Default)]
-pub(super) struct Run {
-    /// Drivers with senders that have not done all yet.
-    pub(super) sending: AtomicUsize,
-    pub(super) is_stopped: AtomicBool,
-    pub(super) commands: AtomicU64,
-}
-
-impl Run {
-    fn is_over(&self) -> bool {
-        self.is_stopped.load(Ordering::Relaxed) || self.sending.load(Ordering::Relaxed) == 0
-    }
-}
 
 /// Some clients, and the poller of their connections.
 pub(super) struct Driver {

@@ -4,8 +4,9 @@
 //! They take from the machine what such clients take, so their bench says more of a fleet, and less of
 //! the server.
 
-use crate::execute::executor::{ExecutionResult, Executor, SharedExecutor};
+use crate::execute::executor::{Executor, SharedExecutor};
 use crate::execute::job::Job;
+use crate::execute::result::ExecutionResult;
 use crate::process::{Processes, find_program, is_program, watchdog};
 use std::io;
 use std::time::Duration;

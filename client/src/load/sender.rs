@@ -1,6 +1,5 @@
 //! The sending client of a bench: it sends, and counts what comes back.
 
-use super::driver::Run;
 use super::plan::Plan;
 use super::report::Counts;
 use common::sys::sync::Arc;
@@ -9,7 +8,7 @@ use common::wire::fast_encode::Prepared;
 use common::wire::message::{self, AnswerBody, Code, Id, RpcError};
 use common::wire::{Outcome, Status, Tally};
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes that wait to be written from which on nothing more is sent: a socket that takes no
@@ -24,6 +23,21 @@ pub(super) enum Budget {
     /// So many sends, of all senders together.
     Sends(u64),
     Until(Instant),
+}
+
+/// How far all senders have come.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// Drivers with senders that have not done all yet.
+    pub(super) sending: AtomicUsize,
+    pub(super) is_stopped: AtomicBool,
+    pub(super) commands: AtomicU64,
+}
+
+impl Run {
+    pub(super) fn is_over(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed) || self.sending.load(Ordering::Relaxed) == 0
+    }
 }
 
 /// What one client sends, and what it counts.

@@ -33,7 +33,7 @@ fn hostile_words() -> Vec<String> {
 
 /// Names that look like, or begin like, those of the policy.
 #[rustfmt::skip]
-pub(super) const NAMES: [&str; 22] = [
+const NAMES: [&str; 22] = [
     "uptime", "logs", "copy", "say", "", "uptime ", " uptime", "uptime\n", "uptime\0",
     "Uptime", "UPTIME", "upt\u{131}me", "\u{443}ptime", "logs\u{200b}", "l\u{3bf}gs",
     "./logs", "/bin/echo", "echo", "sh", "log", "logs-", "\u{202e}sgol",

@@ -18,8 +18,9 @@ mod stdin;
 mod tests;
 pub mod watchdog;
 
-use crate::execute::executor::{Execution, ExecutionResult, Executor};
+use crate::execute::executor::Executor;
 use crate::execute::job::Job;
+use crate::execute::result::{Execution, ExecutionResult};
 use crate::execute::witness::Witness;
 use crate::policy::{Command, Plan, Policy, Refusal, Sender, Settings};
 use common::audit::Audit;

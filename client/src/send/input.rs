@@ -1,9 +1,9 @@
 //! The input of a command that was sent: written piece by piece, and no faster than the slowest
 //! target takes it.
 
-use crate::connection::Connection;
-use crate::execute::result_line::piece_len;
+use crate::piece::piece_len;
 use common::limits::MAX_INPUT_PIECES;
+use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait};
 use common::wire::{Cancel, fast_encode, message, method};
 use std::collections::VecDeque;
@@ -100,7 +100,8 @@ impl Drop for FlowEnd {
 #[debug("Input({send})")]
 pub struct Input {
     pub(super) send: u64,
-    pub(super) connection: Arc<Connection>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) max_line: usize,
     pub(super) flow: Arc<InputFlow>,
     pub(super) is_finished: bool,
 }
@@ -110,7 +111,12 @@ impl Input {
     pub fn finish(mut self) {
         self.is_finished = true;
         let end = fast_encode::send_input(self.send, &[], true);
-        self.connection.tell(end);
+        self.tell(end);
+    }
+
+    fn tell(&self, line: Vec<u8>) {
+        self.outbox.push(line);
+        self.outbox.flush();
     }
 }
 
@@ -119,15 +125,15 @@ impl Write for Input {
         if bytes.is_empty() {
             return Ok(0);
         }
-        self.connection.outbox.wait_for_room();
+        self.outbox.wait_for_room();
         let room = self.flow.wait_for_room();
         let room =
             room.ok_or_else(|| io::Error::new(io::ErrorKind::BrokenPipe, "the command has ended"))?;
         let room = usize::try_from(room).unwrap_or(usize::MAX);
-        let length = piece_len(bytes, room, self.connection.joined.max_line);
+        let length = piece_len(bytes, room, self.max_line);
         self.flow.count(length as u64);
         let line = fast_encode::send_input(self.send, &bytes[..length], false);
-        self.connection.tell(line);
+        self.tell(line);
         Ok(length)
     }
 
@@ -142,7 +148,7 @@ impl Drop for Input {
         if !self.is_finished {
             let send = self.send.into();
             let cancel = message::notification_line(method::CANCEL, Cancel { send });
-            self.connection.tell(cancel);
+            self.tell(cancel);
         }
     }
 }

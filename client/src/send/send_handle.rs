@@ -1,159 +1,17 @@
-//! Sending: a command, the handle of its sender, and what the reader thread keeps of it.
+//! A command that was sent: the handle of its sender, and what that is told.
 
-use crate::connection::Connection;
 use crate::error::RequestError;
-use crate::send::input::{FlowEnd, Input, InputFlow};
-use crate::send::outcome::{Credit, Outcome, Output, WindowUpdate};
-use common::limits::{INPUT_WINDOW, MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
+use crate::send::input::{Input, InputFlow};
+use crate::send::outcome::{Outcome, Output};
 use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message::{self, Id};
-use common::wire::{
-    Cancel, Detach, JobId, OutputStream, SelectQueryOut, SendOut, Stdin, Tally, method,
-};
-use crossbeam_channel::{Receiver, Sender};
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-/// A command for others to execute.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Command {
-    words: Vec<String>,
-    to: Option<String>,
-    timeout: Option<Duration>,
-    deadline: Option<Duration>,
-    progress: bool,
-    run: Option<String>,
-    window: Option<u64>,
-    input: Option<u64>,
-}
-
-impl Command {
-    /// A command: the program or command word, then its arguments. No shell ever reads them.
-    pub fn new(words: impl IntoIterator<Item = impl Into<String>>) -> Command {
-        Command {
-            words: words.into_iter().map(Into::into).collect(),
-            ..Command::default()
-        }
-    }
-
-    /// The selector of its targets: `next`, `least-loaded`, `below`, `all`, or a list such as
-    /// `2,4-6,web*,!web3`. Without this the server decides.
-    #[must_use]
-    pub fn to(mut self, selector: impl Into<String>) -> Command {
-        self.to = Some(selector.into());
-        self
-    }
-
-    /// How long it may take at each target, in whole milliseconds, at least one.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Command {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// How long it may take from when the server takes it, waiting included, in whole
-    /// milliseconds, at least one.
-    #[must_use]
-    pub fn deadline(mut self, deadline: Duration) -> Command {
-        self.deadline = Some(deadline);
-        self
-    }
-
-    /// Asks to be told when each target is given it: [`SendEvent::Started`].
-    #[must_use]
-    pub fn progress(mut self) -> Command {
-        self.progress = true;
-        self
-    }
-
-    /// Has the server take it only if this is the `run` that the server told in
-    /// [`Joined`](common::wire::Joined): a member
-    /// number in the selector means another client in another one.
-    #[must_use]
-    pub fn run(mut self, run: impl Into<String>) -> Command {
-        self.run = Some(run.into());
-        self
-    }
-
-    /// Lets its targets write this many bytes ahead of what was consumed, 1 to 16 MiB, and
-    /// nothing of its output is cut. Without a window, output is cut at a bound.
-    #[must_use]
-    pub fn window(mut self, bytes: u64) -> Command {
-        self.window = Some(bytes);
-        self
-    }
-
-    /// Gives it input, which [`SendHandle::take_input`] writes. Its targets have to take input
-    /// ([`Config::takes_input`](crate::Config::takes_input)), and it waits for none of them: a target
-    /// without a free slot is busy.
-    #[must_use]
-    pub fn input(self) -> Command {
-        self.input_window(INPUT_WINDOW)
-    }
-
-    /// [`input`](Self::input), of which so many bytes may be on their way, 1 to 1 MiB; with
-    /// `input` these are 64 KiB.
-    #[must_use]
-    pub fn input_window(mut self, bytes: u64) -> Command {
-        self.input = Some(bytes);
-        self
-    }
-
-    /// The words.
-    pub fn words(&self) -> &[String] {
-        &self.words
-    }
-
-    /// Whether it has input.
-    pub fn has_input(&self) -> bool {
-        self.input.is_some()
-    }
-
-    /// The selector of its targets, if it has one.
-    pub fn selector(&self) -> Option<&str> {
-        self.to.as_deref()
-    }
-
-    /// The question what it would reach, from a place in the list of targets on.
-    pub(crate) fn query(&self, from: usize) -> SelectQueryOut<'_> {
-        SelectQueryOut {
-            to: self.to.as_deref(),
-            command: &self.words,
-            from: from as u64,
-        }
-    }
-
-    pub(crate) fn request_line(&self, id: u64) -> Vec<u8> {
-        self.line(id, None)
-    }
-
-    /// The request that is detached, under an id of this client's choice if it has one.
-    pub(crate) fn detached_line(&self, id: u64, job: Option<JobId>) -> Vec<u8> {
-        let named = job.map(|job| Detach::Named(Box::new(job)));
-        self.line(id, Some(named.unwrap_or(Detach::Flag(true))))
-    }
-
-    fn line(&self, id: u64, detach: Option<Detach>) -> Vec<u8> {
-        let ms = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let params = SendOut {
-            command: &self.words,
-            to: self.to.as_deref(),
-            timeout_ms: self.timeout.map(|timeout| ms(timeout).max(1)),
-            window: self.window,
-            deadline_ms: self.deadline.map(|deadline| ms(deadline).max(1)),
-            progress: self.progress,
-            run: self.run.as_deref(),
-            stdin: self.input.map(Stdin::Window),
-            detach,
-        };
-        message::request_line(&id.into(), method::SEND, params)
-    }
-}
+use common::wire::{Cancel, OutputStream, Tally, method};
+use crossbeam_channel::Receiver;
+use std::collections::HashMap;
 
 /// What happens to a command that was sent, in this order: `Accepted` if it is for several targets,
-/// for each target `Started` (if it was [asked for](Command::progress)), `Output` and `Outcome` as they
+/// for each target `Started` (if it was [asked for](crate::Command::progress)), `Output` and `Outcome` as they
 /// come, and `End`, exactly once.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -185,7 +43,7 @@ pub enum SendEvent {
 pub struct SendHandle {
     id: u64,
     events: Receiver<SendEvent>,
-    connection: Arc<Connection>,
+    outbox: Arc<Outbox>,
     input: Option<Input>,
 }
 
@@ -193,24 +51,26 @@ impl SendHandle {
     pub(crate) fn new(
         id: u64,
         events: Receiver<SendEvent>,
-        connection: Arc<Connection>,
+        outbox: &Arc<Outbox>,
+        max_line: usize,
         input: Option<Arc<InputFlow>>,
     ) -> SendHandle {
         let input = input.map(|flow| Input {
             send: id,
-            connection: Arc::clone(&connection),
+            outbox: Arc::clone(outbox),
+            max_line,
             flow,
             is_finished: false,
         });
         SendHandle {
             id,
             events,
-            connection,
+            outbox: Arc::clone(outbox),
             input,
         }
     }
 
-    /// Takes the writer of the command's input, once, if it [has input](Command::input). It writes
+    /// Takes the writer of the command's input, once, if it [has input](crate::Command::input). It writes
     /// from any thread, while another one reads the events.
     ///
     /// ```
@@ -261,7 +121,8 @@ impl SendHandle {
         let send = Id::from(self.id);
         let params = Cancel { send };
         let line = message::notification_line(method::CANCEL, params);
-        self.connection.tell(line);
+        self.outbox.push(line);
+        self.outbox.flush();
     }
 
     /// Waits until it has ended everywhere and returns the outcome of each target, with all of its
@@ -296,132 +157,5 @@ impl SendHandle {
             }
         }
         Err(RequestError::Lost)
-    }
-}
-
-/// What the reader thread keeps of a command until it has ended.
-pub(crate) struct PendingSend {
-    pub(crate) events: Sender<SendEvent>,
-    window: Option<u64>,
-    /// How many outcomes there will be, once that was told.
-    targets: Option<u32>,
-    outcomes: u32,
-    /// The targets that have started, if the server is to tell that.
-    started: Option<Box<StartedTargets>>,
-    /// The targets with an outcome.
-    ended: HashSet<u64>,
-    /// The targets with output that was dropped here.
-    cut: HashSet<u64>,
-    unconsumed: Arc<AtomicU64>,
-    /// By member: what was consumed with a window, and not told yet.
-    untold: HashMap<u64, Arc<AtomicU64>>,
-    /// How far its input has come, if it has any.
-    input: Option<FlowEnd>,
-}
-
-/// The targets that have started, apart from what is kept of every send: few ask for them.
-#[derive(Default)]
-struct StartedTargets(HashSet<u64>);
-
-/// In how many parts a target is told that its window was consumed: so many that it need
-/// not wait for the next, so few that they cost little.
-const TOLD_PARTS: u64 = 8;
-
-impl PendingSend {
-    pub(crate) fn new(events: Sender<SendEvent>, command: &Command) -> PendingSend {
-        PendingSend {
-            events,
-            window: command.window,
-            started: command.progress.then(Box::default),
-            targets: None,
-            outcomes: 0,
-            ended: HashSet::new(),
-            cut: HashSet::new(),
-            unconsumed: Arc::default(),
-            untold: HashMap::new(),
-            input: command
-                .input
-                .map(|window| FlowEnd(Arc::new(InputFlow::new(window)))),
-        }
-    }
-
-    /// How far its input has come, if it has any.
-    pub(crate) fn input(&self) -> Option<Arc<InputFlow>> {
-        self.input.as_ref().map(|end| Arc::clone(&end.0))
-    }
-
-    pub(crate) fn is_for_many(&self) -> bool {
-        self.targets.is_some()
-    }
-
-    pub(crate) fn accept(&mut self, targets: u32) -> Option<(Sender<SendEvent>, SendEvent)> {
-        match self.targets.replace(targets) {
-            None => Some((self.events.clone(), SendEvent::Accepted { targets })),
-            Some(_) => None,
-        }
-    }
-
-    /// Passes on that a target was given it, unless that was told before, or for more targets than
-    /// there are.
-    pub(crate) fn start(&mut self, member: u64) -> Option<(Sender<SendEvent>, SendEvent)> {
-        let started = self.started.as_mut()?;
-        let is_expected = started.0.len() < self.targets.unwrap_or(1) as usize
-            && !self.ended.contains(&member)
-            && started.0.insert(member);
-        is_expected.then(|| (self.events.clone(), SendEvent::Started { member }))
-    }
-
-    /// Passes an outcome on, unless its target had one already or there are too many.
-    pub(crate) fn outcome(
-        &mut self,
-        mut outcome: Outcome,
-    ) -> Option<(Sender<SendEvent>, SendEvent)> {
-        let is_expected = self.outcomes < self.targets.unwrap_or(1);
-        if !is_expected || outcome.member.is_some_and(|id| !self.ended.insert(id)) {
-            return None;
-        }
-        self.outcomes += 1;
-        outcome.truncated |= outcome.member.is_some_and(|id| self.cut.contains(&id));
-        let event = SendEvent::Outcome(Box::new(outcome));
-        Some((self.events.clone(), event))
-    }
-
-    /// Reserves room for output that has come; `None` if more of it waits than was agreed, or if it is of
-    /// more targets than there are, because the server breaks the protocol.
-    pub(crate) fn reserve(
-        &mut self,
-        id: u64,
-        member: u64,
-        bytes: u64,
-        outbox: &Arc<Outbox>,
-    ) -> Option<(Sender<SendEvent>, Credit)> {
-        let targets = u64::from(self.targets.unwrap_or(1));
-        let bound = match self.window {
-            Some(window) => window.max(targets * MIN_WINDOW_SHARE),
-            None => MAX_OUTPUT.max(targets * MIN_OUTPUT_SHARE),
-        };
-        let is_target = (self.untold.len() as u64) < targets || self.untold.contains_key(&member);
-        if !is_target || self.ended.contains(&member) {
-            return None;
-        }
-        let untold = self.untold.entry(member).or_default();
-        if self.unconsumed.load(Ordering::Relaxed) + bytes > bound {
-            self.cut.insert(member);
-            return None;
-        }
-        self.unconsumed.fetch_add(bytes, Ordering::Relaxed);
-        let tell = self.window.map(|window| WindowUpdate {
-            outbox: Arc::clone(outbox),
-            send: id,
-            member,
-            untold: Arc::clone(untold),
-            enough: (window / targets.max(1)).max(MIN_WINDOW_SHARE) / TOLD_PARTS,
-        });
-        let credit = Credit {
-            unconsumed: Arc::clone(&self.unconsumed),
-            bytes,
-            tell,
-        };
-        Some((self.events.clone(), credit))
     }
 }

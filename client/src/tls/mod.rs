@@ -3,16 +3,13 @@
 
 mod verifier;
 
-use crate::config::ConnectError;
 use common::net::tls::files::{TlsFileError, certificates, key, not_a_pair};
-use common::net::tls::handshake::HandshakeError;
 use common::net::tls::pin::Pin;
 use common::net::tls::{ALPN, provider};
+use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::TLS13;
-use rustls::{CertificateError, ClientConfig};
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use verifier::Verifier;
@@ -96,7 +93,8 @@ impl ClientTls {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = self.server_name.as_deref().unwrap_or(host);
         let name = server_name(name)?;
-        let verifier = Verifier::new(self.authorities()?, self.pins.clone())?;
+        let verifier = Verifier::new(self.authorities()?, self.pins.clone())
+            .map_err(|e| TlsError::Config(e.to_string()))?;
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|e| TlsError::Config(e.to_string()))?
@@ -133,82 +131,4 @@ impl ClientTls {
 
 fn server_name(text: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(text.to_owned()).map_err(|_| TlsError::Name(text.to_owned()))
-}
-
-/// Why a connection to a server is not encrypted, if it did not simply end.
-pub(crate) fn not_encrypted(server: &str, error: &HandshakeError) -> ConnectError {
-    match error {
-        HandshakeError::Tls(error) => explained(server, error),
-        // A server that makes room closes without a word here, and so does a proxy without one.
-        HandshakeError::Closed => ConnectError::TurnedAway {
-            server: server.into(),
-            message: "it closed the connection within the TLS handshake; does it take TLS?".into(),
-        },
-        other => ConnectError::NotThisProtocol {
-            server: server.into(),
-            what: other.to_string(),
-        },
-    }
-}
-
-/// What a connection's error says if it comes from TLS: an alert that came after the handshake.
-pub(crate) fn of_tls(server: &str, error: &io::Error) -> Option<ConnectError> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    Some(explained(server, error))
-}
-
-fn explained(server: &str, error: &rustls::Error) -> ConnectError {
-    use rustls::{AlertDescription as Alert, Error};
-    let server = server.to_owned();
-    let why = match error {
-        Error::InvalidCertificate(wrong) => {
-            let why = wrong_certificate(wrong);
-            return ConnectError::Untrusted { server, why };
-        }
-        Error::NoCertificatesPresented => {
-            let why = "it shows no certificate".into();
-            return ConnectError::Untrusted { server, why };
-        }
-        Error::AlertReceived(alert) => match alert {
-            Alert::CertificateRequired => {
-                "it asks for this client's certificate (--cert FILE --key FILE)".into()
-            }
-            Alert::CertificateExpired => "this client's certificate has expired".into(),
-            Alert::UnknownCA => {
-                "this client's certificate is signed by no authority that it trusts".into()
-            }
-            Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateUnknown
-            | Alert::AccessDenied
-            | Alert::DecryptError => {
-                format!("it does not take this client's certificate ({alert:?})")
-            }
-            Alert::ProtocolVersion => {
-                "it takes no TLS 1.3; if it does not encrypt at all, leave tls:// and --tls out"
-                    .into()
-            }
-            Alert::NoApplicationProtocol => "it is a server of another protocol".into(),
-            other => format!("it ended the TLS handshake: {other:?}"),
-        },
-        Error::InvalidMessage(_) => "what it says is no TLS; does it take TLS?".into(),
-        other => other.to_string(),
-    };
-    ConnectError::NotEncrypted { server, why }
-}
-
-/// What is wrong with a server's certificate.
-fn wrong_certificate(error: &CertificateError) -> String {
-    match error {
-        CertificateError::UnknownIssuer => {
-            "its certificate is signed by no authority that this client trusts (--ca, --pin)".into()
-        }
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its certificate is not one for servers".into()
-        }
-        CertificateError::BadSignature => "its certificate's signature is wrong".into(),
-        CertificateError::Other(other) => other.to_string(),
-        other => format!("its certificate is not right: {other}"),
-    }
 }

@@ -1,12 +1,12 @@
 //! Whether the certificates that a server shows make it the server that is meant.
 
-use super::TlsError;
 use common::net::tls::certificate;
 use common::net::tls::pin::Pin;
 use common::net::tls::provider;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
-    WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+    VerifierBuilderError, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor,
+    verify_server_name,
 };
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -39,16 +39,15 @@ impl Verifier {
     pub(super) fn new(
         authorities: Option<Vec<CertificateDer<'static>>>,
         pins: Vec<Pin>,
-    ) -> Result<Verifier, TlsError> {
+    ) -> Result<Verifier, VerifierBuilderError> {
         let by_authorities = authorities.as_ref().map(|all| {
             let mut roots = RootCertStore::empty();
             // A system has some that are of no use here.
             let (_, _) = roots.add_parsable_certificates(all.iter().cloned());
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()
         });
-        let wrong = |e: rustls::client::VerifierBuilderError| TlsError::Config(e.to_string());
         Ok(Verifier {
-            by_authorities: by_authorities.transpose().map_err(wrong)?,
+            by_authorities: by_authorities.transpose()?,
             authorities: authorities.unwrap_or_default(),
             pins,
             provider: provider(),

@@ -1,14 +1,15 @@
 //! A command to execute here: its sender, its words, and whether it is still wanted.
 
 pub(crate) mod input;
+pub(crate) mod input_buffer;
 
-use crate::execute::result_line;
+use crate::piece::piece_len;
 use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::wire::OutputStream;
 use common::wire::fast_encode::execution_output;
 use common::wire::message::Id;
-use input::InputBuffer;
+use input_buffer::InputBuffer;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -155,8 +156,7 @@ impl Job {
                 return false;
             };
             let most = usize::try_from(credit).unwrap_or(usize::MAX);
-            let (piece, rest) =
-                left.split_at(result_line::piece_len(left, most, reply_to.max_line));
+            let (piece, rest) = left.split_at(piece_len(left, most, reply_to.max_line));
             self.spend(piece.len() as u64);
             self.send(stream, piece);
             left = rest;
@@ -176,8 +176,7 @@ impl Job {
         let mut lines = Vec::new();
         let mut left = bytes;
         while !left.is_empty() {
-            let (piece, rest) =
-                left.split_at(result_line::piece_len(left, left.len(), reply_to.max_line));
+            let (piece, rest) = left.split_at(piece_len(left, left.len(), reply_to.max_line));
             execution_output(&mut lines, id, stream, piece);
             left = rest;
         }
