@@ -1,10 +1,9 @@
 //! The lines that begin with a colon: they ask about this session and its server, and set how it sends.
 
-use super::Repl;
+use super::{Ask, Repl};
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::output::{render, table};
-use crate::prompt::assistant::Ask;
 use crate::prompt::completion::Known;
 use crate::prompt::queued::finds;
 use crate::prompt::sent_command::SentCommand;

@@ -8,7 +8,7 @@ use crate::dial::Signals;
 use crate::exit_code::ExitCode;
 use crate::output::prefix::{LONGEST_LINE, NamedLines};
 use crate::output::render::{self, Style};
-use crate::prompt::assistant::Ask;
+use crate::prompt::completion::Known;
 use crate::prompt::kept::Kept;
 use crate::prompt::line::{self, Line};
 use crate::prompt::sent_command::SentCommand;
@@ -66,6 +66,14 @@ pub(crate) struct ReplInput {
     pub(crate) one_by_one: bool,
     /// What the editor asks in the middle of a line.
     pub(crate) asks: Receiver<Ask>,
+}
+
+/// What the editor asks of the session, besides its lines.
+pub(crate) enum Ask {
+    /// What there is to complete.
+    Known(Sender<Known>),
+    /// To cancel what was sent last, if something is open.
+    CancelLast,
 }
 
 #[derive(Debug, PartialEq, Eq)]
