@@ -3,6 +3,7 @@
 mod assistant;
 mod completion;
 pub(crate) mod editor;
+mod job_numbers;
 mod kept;
 pub(crate) mod line;
 pub(crate) mod piped;

@@ -192,7 +192,7 @@ impl Repl<'_> {
             groups: groups.names().map(str::to_owned).collect(),
             open: self.open.keys().copied().collect(),
             kept: self.kept.list().map(|(id, _)| id).collect(),
-            detached: self.detached.numbers().collect(),
+            detached: self.job_numbers.numbers().collect(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::exit_code::ExitCode;
 use crate::output::prefix::{LONGEST_LINE, NamedLines};
 use crate::output::render::{self, Style};
 use crate::prompt::completion::Known;
+use crate::prompt::job_numbers::JobNumbers;
 use crate::prompt::kept::Kept;
 use crate::prompt::line::{self, Line};
 use crate::prompt::sent_command::SentCommand;
@@ -16,7 +17,6 @@ use crate::prompt::terminal;
 use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect, Resumed};
 use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
-use detached::Detached;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -97,8 +97,8 @@ pub(crate) struct Repl<'a> {
     gathers: bool,
     kept: Kept,
     open: BTreeMap<u64, SentCommand>,
-    /// Detached commands, by the numbers that they were shown under.
-    detached: Detached,
+    /// The numbers under which detached commands were shown.
+    job_numbers: JobNumbers,
     /// Output of targets that no newline has ended yet.
     unfinished: NamedLines,
     /// Of all that went wrong, the worst.
@@ -120,7 +120,7 @@ impl<'a> Repl<'a> {
             gathers: false,
             kept: Kept::default(),
             open: BTreeMap::new(),
-            detached: Detached::default(),
+            job_numbers: JobNumbers::default(),
             unfinished: NamedLines::new(longest, Default::default()),
             worst: ExitCode::Done,
             lost_commands: false,
