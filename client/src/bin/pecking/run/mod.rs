@@ -22,7 +22,6 @@ use crate::failure::Failure;
 use crate::feed;
 use crate::output::progress::{Part, Progress, Shown};
 use crate::output::render;
-use crate::output::screen::Screen;
 use crate::prompt::queued::Queued;
 use crate::settings::Settings;
 use crate::unread_input;
@@ -98,7 +97,7 @@ pub(crate) fn run(
         }
     }
     let shown = progress.shown.clone();
-    let screen = Screen::own(&options.show, settings.raw, progress).map_err(Failure::Output)?;
+    let screen = options.show.screen(settings.raw, progress)?;
     let is_noted = options.show.quiet || options.stdin || unread_input::note_unread(console);
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let reports = Reports {
