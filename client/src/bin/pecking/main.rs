@@ -7,7 +7,6 @@ mod bench;
 mod cli;
 mod dial;
 mod dry_run;
-mod encrypting;
 mod executors;
 mod exit_code;
 mod expected;

@@ -1,11 +1,14 @@
 //! The command line of the client: raw arguments, and what they become.
 
+mod encrypting;
 mod job;
 mod members;
 mod policy;
 mod run;
 mod show;
 
+pub(crate) use encrypting::SERVER_VARIABLE;
+use encrypting::{Encrypting, ServerAddress};
 pub(crate) use job::{Job, ListForm, Listed};
 pub(crate) use members::{Form, Shown};
 pub(crate) use policy::LookAtPolicy;
@@ -15,7 +18,6 @@ pub(crate) use show::ShowOptions;
 
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
-use crate::encrypting::{Encrypting, ServerAddress};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::settings::{Executes, Settings};
@@ -67,9 +69,6 @@ pub(crate) struct Cli {
 
 /// The version of the package, and the commit that the program was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PECKING_COMMIT"), ")");
-
-/// The variable of the environment that counts if `--server` is left out.
-pub(crate) const SERVER_VARIABLE: &str = "PECKING_SERVER";
 
 const EXAMPLES: &str = "\
 Examples:
