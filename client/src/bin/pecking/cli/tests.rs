@@ -1,6 +1,7 @@
 //! Command lines, right and wrong, as tables.
 
 use super::*;
+use common::terminal::args;
 
 #[test]
 fn the_command_line_is_consistent() {
