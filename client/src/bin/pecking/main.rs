@@ -27,7 +27,7 @@ mod work;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use cli::{Action, Cli, RunOptions, SERVER_VARIABLE, Task, WORK};
+use cli::{Action, Cli, SERVER_VARIABLE, WORK};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError};
@@ -38,6 +38,7 @@ use exit_code::ExitCode;
 use failure::Failure;
 use output::progress::Progress;
 use output::{print, with_log};
+use run::{RunOptions, Task};
 use settings::Settings;
 use std::io::{self, IsTerminal};
 

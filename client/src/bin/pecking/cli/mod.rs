@@ -6,8 +6,6 @@ mod job;
 mod joining;
 mod members;
 mod policy;
-mod run;
-mod show;
 
 pub(crate) use encrypting::SERVER_VARIABLE;
 use help::{EXAMPLES, WITHOUT_OPTIONS};
@@ -15,14 +13,13 @@ pub(crate) use job::{Job, ListForm, Listed};
 use joining::Joining;
 pub(crate) use members::{Form, Shown};
 pub(crate) use policy::LookAtPolicy;
-use run::{Rerun, Run};
-pub(crate) use run::{RunOptions, Task};
-pub(crate) use show::ShowOptions;
 
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::output::options::{self, ShowOptions};
+use crate::run::{self, Rerun, Run, RunOptions};
 use crate::settings::{Executes, Settings};
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Config, JobId, Token};
@@ -186,7 +183,7 @@ pub(crate) struct TopOptions {
 impl TopOptions {
     /// Whether there are colours.
     pub(crate) fn has_colours(&self) -> bool {
-        show::colours(self.color).unwrap_or(true)
+        options::colours(self.color).unwrap_or(true)
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod margin;
 pub(crate) mod node_set;
+pub(crate) mod options;
 pub(crate) mod prefix;
 pub(crate) mod progress;
 pub(crate) mod render;

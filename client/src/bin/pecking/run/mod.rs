@@ -5,6 +5,7 @@
 //! keeps it. This thread hears signals and never waits for a reader of the output.
 
 pub(crate) mod again;
+mod args;
 mod confirm;
 mod detach;
 pub(crate) mod plan;
@@ -13,7 +14,8 @@ mod rolling;
 pub(crate) mod saved;
 mod wait;
 
-use crate::cli::{RunOptions, Task};
+pub(crate) use args::{EXAMPLES, Rerun, Run, RunOptions, Task};
+
 use crate::dial::{self, Signals};
 use crate::dry_run;
 use crate::exit_code::ExitCode;

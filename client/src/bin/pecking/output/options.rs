@@ -1,4 +1,4 @@
-//! How what comes of a command is shown: what `run`, `rerun` and `job` share.
+//! The options of how what comes of a command is shown: what `run`, `rerun` and `job` share.
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -97,7 +97,7 @@ impl ShowOptions {
 }
 
 /// Whether there are colours; `None`: at a terminal.
-pub(super) fn colours(choice: ColorChoice) -> Option<bool> {
+pub(crate) fn colours(choice: ColorChoice) -> Option<bool> {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let may_be =
         || !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
