@@ -1,27 +1,27 @@
-//! The command line of the client: raw arguments, and what they become.
+//! The command line of the client: which commands there are, the options that all of them take, and
+//! what these become. The options of one command lie with it.
 
 mod encrypting;
 mod help;
-mod job;
 mod joining;
-mod members;
 mod policy;
 
 pub(crate) use encrypting::SERVER_VARIABLE;
 use help::{EXAMPLES, WITHOUT_OPTIONS};
-pub(crate) use job::{Job, ListForm, Listed};
 use joining::Joining;
-pub(crate) use members::{Form, Shown};
 pub(crate) use policy::LookAtPolicy;
 
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::options::{self, ShowOptions};
+use crate::jobs::{Job, Listed};
+use crate::members::Shown;
+use crate::output::options::ShowOptions;
 use crate::run::{self, Rerun, Run, RunOptions};
 use crate::settings::{Executes, Settings};
-use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use crate::top::TopOptions;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Config, JobId, Token};
 use common::audit::AuditOptions;
 use common::logging::format::LogFormat;
@@ -170,21 +170,6 @@ pub(crate) struct Work {
     /// Print every option with its value and where that is from, and end
     #[arg(long)]
     pub(crate) check_config: bool,
-}
-
-/// How `top` looks.
-#[derive(Debug, Args)]
-pub(crate) struct TopOptions {
-    /// Colours: unless NO_COLOR is set, always, or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    color: ColorChoice,
-}
-
-impl TopOptions {
-    /// Whether there are colours.
-    pub(crate) fn has_colours(&self) -> bool {
-        options::colours(self.color).unwrap_or(true)
-    }
 }
 
 /// The subcommand whose options a file can give.

@@ -1,7 +1,7 @@
 //! `pecking job`: shows what became of a detached command, with everything that `run` shows it with.
 
+use super::args::Job;
 use super::not_there;
-use crate::cli::Job;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::progress::{Part, Progress};
