@@ -3,6 +3,7 @@
 
 use crate::executors::Executors;
 use crate::exit_code::{ExitCode, Exits};
+use crate::failure::refusal_word;
 use crate::output::progress::Part;
 use crate::output::render;
 use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
@@ -274,7 +275,7 @@ impl Reporter {
         };
         let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
         Problem {
-            error: render::refusal_word(error),
+            error: refusal_word(error),
             message: format!("{}{hint}", render::refusal(error, client)),
             exit: ExitCode::of_error(error),
         }
