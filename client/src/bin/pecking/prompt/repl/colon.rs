@@ -1,7 +1,6 @@
 //! The lines that begin with a colon: they ask about this session and its server, and set how it sends.
 
 use super::{Ask, Repl};
-use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::output::{render, table};
 use crate::prompt::completion::Known;
@@ -42,7 +41,7 @@ impl Repl<'_> {
     /// Shows what a command would reach.
     pub(super) fn show_reach(&mut self, to: Option<String>) {
         match self.client.select(self.command(to, &[])) {
-            Ok(selected) => self.output.show(&dry_run::table(&selected)),
+            Ok(selected) => self.output.show(&table::targets(&selected)),
             Err(e) => {
                 let why = render::refusal(&e, self.client);
                 self.complain(ExitCode::of_error(&e), &why);
