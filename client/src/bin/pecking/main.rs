@@ -6,12 +6,9 @@
 mod bench;
 mod cli;
 mod dial;
-mod dry_run;
-mod executors;
 mod exit_code;
 mod expected;
 mod failure;
-mod feed;
 mod jobs;
 mod members;
 mod output;
@@ -22,7 +19,6 @@ mod run;
 mod settings;
 mod targets;
 mod top;
-mod unread_input;
 mod work;
 
 use clap::CommandFactory;

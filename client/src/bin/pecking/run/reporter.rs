@@ -1,7 +1,6 @@
 //! Turns what the server tells of a command into reports, and gives each to everything that shows or
 //! keeps it.
 
-use crate::executors::Executors;
 use crate::exit_code::{ExitCode, Exits};
 use crate::failure::refusal_word;
 use crate::output::progress::Part;
@@ -12,6 +11,7 @@ use crate::output::summary::Summary;
 use crate::output::tracker::Tracker;
 use crate::prompt::queued::Queued;
 use crate::run::again::Again;
+use crate::run::executors::Executors;
 use client::{Client, Code, Command, Outcome, RequestError, SelectedTarget, SendEvent};
 use common::sys::sync::Arc;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
