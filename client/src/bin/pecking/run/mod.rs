@@ -26,7 +26,7 @@ use crate::expected::{Unreached, may_miss};
 use crate::failure::Failure;
 use crate::output::progress::{Part, Progress, Shown};
 use crate::output::render;
-use crate::prompt::queued::Queued;
+use crate::queued::Queued;
 use crate::settings::Settings;
 use client::{Client, ClientEvent, Command, SelectedTarget, SendHandle};
 use common::sys::sync::Arc;

@@ -9,7 +9,7 @@ use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
 use crate::output::screen::Screen;
 use crate::output::summary::Summary;
 use crate::output::tracker::Tracker;
-use crate::prompt::queued::Queued;
+use crate::queued::Queued;
 use crate::run::again::Again;
 use crate::run::executors::Executors;
 use client::{Client, Code, Command, Outcome, RequestError, SelectedTarget, SendEvent};

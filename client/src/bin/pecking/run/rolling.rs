@@ -6,7 +6,7 @@
 
 use crate::exit_code::ExitCode;
 use crate::output::report::{Problem, Report};
-use crate::prompt::queued::Queued;
+use crate::queued::Queued;
 use crate::run::plan::{Batch, Plan};
 use crate::run::reporter::Reporter;
 use client::{Command, Outcome, Reach, RequestError, SelectedTarget, SendEvent, Status};
