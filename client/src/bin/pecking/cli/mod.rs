@@ -1,6 +1,6 @@
 //! The command line of the client: which commands there are, the options that all of them take, and
 //! what these become. The options of one command lie with it, but for those of `policy`, which read a
-//! tier as `--tier` does.
+//! tier as `--tier` does. No command imports this.
 
 mod encrypting;
 mod help;
