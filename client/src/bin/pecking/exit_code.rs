@@ -160,9 +160,7 @@ fn own_code(outcome: &Outcome) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Cli;
     use crate::output::testing::outcome;
-    use clap::CommandFactory;
     use client::RpcError;
 
     #[test]
@@ -221,38 +219,6 @@ mod tests {
         ];
         assert_eq!(order.map(ExitCode::code), [130, 141, 3, 124, 5, 4, 1, 6, 0]);
         assert!(order.is_sorted_by(|worse, better| worse > better));
-    }
-
-    #[test]
-    fn the_readme_tells_all_codes_in_their_order_and_the_help_tells_them_all() {
-        let order = [
-            ExitCode::Interrupted,
-            ExitCode::Unread,
-            ExitCode::Lost,
-            ExitCode::NotConnected,
-            ExitCode::Usage,
-            ExitCode::TimedOut,
-            ExitCode::Refused,
-            ExitCode::NoTarget,
-            ExitCode::Failed,
-            ExitCode::Cut,
-            ExitCode::Done,
-        ];
-        assert!(order.is_sorted_by(|worse, better| worse > better));
-        let codes = order.map(|exit| exit.code().to_string());
-        let told = format!("From the worst to the best: {}.", codes.join(", "));
-        let readme = include_str!("../../../../README.md");
-        assert!(readme.contains(&told), "{told}");
-        let help = Cli::command().render_help().to_string();
-        let (_, help) = help.split_once("Exit codes").expect("the help lists them");
-        for exit in order {
-            assert!(readme.contains(&format!("| {} |", exit.code())), "{exit:?}");
-            let mut words = help.split([' ', '\n']);
-            assert!(
-                words.any(|word| word == exit.code().to_string()),
-                "{exit:?}"
-            );
-        }
     }
 
     #[test]

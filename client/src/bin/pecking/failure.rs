@@ -1,7 +1,6 @@
 //! Why the program ends without having done what it was asked for.
 
 use crate::exit_code::ExitCode;
-use crate::output::render;
 use client::load::LoadError;
 use client::policy::{PolicyError, Refusal};
 use client::{Code, ConnectError, RequestError};
@@ -61,7 +60,7 @@ impl Failure {
                 let code = error.rpc().and_then(|rpc| Code::from_number(rpc.code));
                 code.map_or("not_connected", Code::reason)
             }
-            Failure::Request(error) | Failure::NotSent { error, .. } => render::refusal_word(error),
+            Failure::Request(error) | Failure::NotSent { error, .. } => refusal_word(error),
             Failure::Gone(_) => "not_connected",
             Failure::Interrupted => "interrupted",
             Failure::NotConfirmed => "not_confirmed",
@@ -89,6 +88,19 @@ impl Failure {
             Failure::Output(_) | Failure::Input(_) => ExitCode::Failed,
             _ => ExitCode::NotConnected,
         }
+    }
+}
+
+/// Why a command was not sent, as one word for programs: the reason on the wire, if the server gave
+/// one.
+pub(crate) fn refusal_word(error: &RequestError) -> &'static str {
+    match error {
+        RequestError::Rpc(_) => error.code().map_or("refused", Code::reason),
+        RequestError::NotConnected => "not_connected",
+        RequestError::Lost => "lost",
+        RequestError::TooLong { .. } => "too_long",
+        RequestError::TimedOut(_) => "timed_out",
+        _ => "malformed",
     }
 }
 

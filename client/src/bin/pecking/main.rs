@@ -6,29 +6,26 @@
 mod bench;
 mod cli;
 mod dial;
-mod dry_run;
-mod encrypting;
-mod executors;
 mod exit_code;
 mod expected;
 mod failure;
-mod feed;
 mod jobs;
 mod members;
 mod output;
 mod own_files;
 mod policy;
 mod prompt;
+mod queued;
 mod run;
 mod settings;
 mod targets;
 mod top;
-mod unread_input;
 mod work;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use cli::{Action, Cli, RunOptions, SERVER_VARIABLE, Task, WORK};
+use cli::{Action, Cli, LookAtPolicy, SERVER_VARIABLE, WORK};
+use client::policy::Sender;
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError};
@@ -39,6 +36,7 @@ use exit_code::ExitCode;
 use failure::Failure;
 use output::progress::Progress;
 use output::{print, with_log};
+use run::{RunOptions, Task};
 use settings::Settings;
 use std::io::{self, IsTerminal};
 
@@ -204,7 +202,23 @@ fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
         Some(Action::Top(options)) => top::top(&settings, options, format),
         Some(Action::Bench(bench)) => warned(&|it| bench::bench(&settings.config, bench, it)),
         Some(Action::Groups { name }) => targets::show(name.as_deref()),
-        Some(Action::Policy { look }) => policy::look(look),
+        Some(Action::Policy { look }) => match look {
+            LookAtPolicy::Check { file } => policy::check(file),
+            LookAtPolicy::Try {
+                file,
+                identity,
+                role,
+                tier,
+                words,
+            } => {
+                let sender = Sender {
+                    tier: *tier,
+                    role: role.clone(),
+                    identity: identity.clone(),
+                };
+                policy::try_out(file, &sender, words)
+            }
+        },
         Some(Action::PackageFiles { dir }) => {
             package_files::write(&Cli::command(), Some(WORK), "agent.toml", dir)
                 .map_err(Failure::Output)?;

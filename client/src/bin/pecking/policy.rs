@@ -1,44 +1,35 @@
 //! `pecking policy`: says what a policy file allows, and runs nothing.
 
-use crate::cli::LookAtPolicy;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::print;
 use client::policy::{Command, Pattern, Plan, Policy, Sender};
 use common::terminal::console::complain;
 use common::terminal::escape::one_line;
+use std::path::Path;
 
 /// Words that no careful pattern takes together: an option, and what a shell would run.
 const ANY_WORDS: [&str; 2] = ["-x", "../a b;$(c)"];
 
-/// Prints the whole policy, or what it makes of one command.
-pub(crate) fn look(look: &LookAtPolicy) -> Result<ExitCode, Failure> {
-    match look {
-        LookAtPolicy::Check { file } => {
-            let policy = Policy::load(file)?;
-            for warning in policy.warnings() {
-                complain(&format!("warning: {}", one_line(warning)));
-            }
-            policy.commands().for_each(warn_of_any_words);
-            print(&policy.to_string())
-        }
-        LookAtPolicy::Try {
-            file,
-            identity,
-            role,
-            tier,
-            words,
-        } => {
-            let sender = Sender {
-                tier: *tier,
-                role: role.clone(),
-                identity: identity.clone(),
-            };
-            let policy = Policy::load(file)?;
-            let plan = policy.plan(&sender, words)?;
-            print(&tried(&policy, &plan))
-        }
+/// Prints the whole policy, and warns of what it should not say.
+pub(crate) fn check(file: &Path) -> Result<ExitCode, Failure> {
+    let policy = Policy::load(file)?;
+    for warning in policy.warnings() {
+        complain(&format!("warning: {}", one_line(warning)));
     }
+    policy.commands().for_each(warn_of_any_words);
+    print(&policy.to_string())
+}
+
+/// Prints what the policy makes of a command of this sender.
+pub(crate) fn try_out(
+    file: &Path,
+    sender: &Sender<'_>,
+    words: &[String],
+) -> Result<ExitCode, Failure> {
+    let policy = Policy::load(file)?;
+    let plan = policy.plan(sender, words)?;
+    print(&tried(&policy, &plan))
 }
 
 /// What would be run, as a shell would take it: as what, within which bounds and by which rule

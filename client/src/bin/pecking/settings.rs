@@ -1,5 +1,5 @@
-//! The settings of the commands, which never see the argument parser: how this client joins, what
-//! it executes for other clients, and how it shows their output.
+//! What the options of every command become: how this client joins, what it executes for other
+//! clients, and how it shows their output.
 
 use crate::dial::{self, Signals, Wait};
 use crate::failure::Failure;

@@ -1,35 +1,34 @@
-//! The command line of the client: raw arguments, and what they become.
+//! The command line of the client: which commands there are, the options that all of them take, and
+//! what these become. The options of one command lie with it, but for those of `policy`, which read a
+//! tier as `--tier` does. No command imports this.
 
-mod job;
-mod members;
+mod encrypting;
+mod help;
+mod joining;
 mod policy;
-mod run;
-mod show;
 
-pub(crate) use job::{Job, ListForm, Listed};
-pub(crate) use members::{Form, Shown};
+pub(crate) use encrypting::SERVER_VARIABLE;
+use help::{EXAMPLES, WITHOUT_OPTIONS};
+use joining::Joining;
 pub(crate) use policy::LookAtPolicy;
-use run::{Rerun, Run};
-pub(crate) use run::{RunOptions, Task};
-pub(crate) use show::ShowOptions;
 
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
-use crate::encrypting::{Encrypting, ServerAddress};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::jobs::{Job, Listed};
+use crate::members::Shown;
+use crate::output::options::ShowOptions;
+use crate::run::{self, Rerun, Run, RunOptions};
 use crate::settings::{Executes, Settings};
-use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use crate::top::TopOptions;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Config, JobId, Token};
 use common::audit::AuditOptions;
-use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::logging::format::LogFormat;
-use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError};
-use common::wire::selector::check_name;
-use common::wire::{Tags, Tier};
+use common::wire::Tier;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Joins a server, commands the clients that rank below, and executes for the clients above.
 ///
@@ -67,98 +66,6 @@ pub(crate) struct Cli {
 
 /// The version of the package, and the commit that the program was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PECKING_COMMIT"), ")");
-
-/// The variable of the environment that counts if `--server` is left out.
-pub(crate) const SERVER_VARIABLE: &str = "PECKING_SERVER";
-
-const EXAMPLES: &str = "\
-Examples:
-  pecking                                  a prompt; :help explains its lines
-  pecking run -- print                     let the nearest client below execute `print`
-  pecking run --to below --wait-for 3 -- print
-                                           wait until three have, then send to all of them
-  echo '@web* print' | pecking             run lines from a pipe
-  pecking work --name web1 --slots 4 --policy policy.toml
-                                           only execute, four commands of that file at once
-  pecking members                          every client, by rank
-  pecking top                              the same as it changes, with what runs
-  pecking run --detach --to below -- backup
-                                           go on without this program; `pecking jobs` lists
-                                           such commands, `pecking job ID` shows one
-  pecking bench --window 256               how fast the server is
-
-Clients are ranked by tier (--tier), and within a tier the first to come ranks first. `work`
-takes the lowest tier, 9, so it executes what prompts and run (tier 5) send, whichever came
-first.
-
-The targets of a command (--to, or @ in front of a line): next, least-loaded, below, all, or
-a list of ranks (2), ranges (3-7), member numbers ('#17'), names (web1), node sets
-('web[1-20]'), patterns ('web*') and tags ('role=web'); & joins items that must all hold
-('role=web&dc=fra'), !web3 leaves one out, @prod is a group (`pecking groups`). next:LIST and
-least-loaded:LIST take one of a list.
-
-Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
-cut, 1 a command ended with another code, could not be started or was skipped, 2 usage, 3 lost, 4 no
-target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but output was cut,
-124 timed out, 130 interrupted or cancelled, 141 no reader for its output, 255 no connection
-or not admitted.";
-
-/// The help of a command that joins no server.
-const WITHOUT_OPTIONS: &str = "\
-{about-with-newline}
-{usage-heading} {usage}
-
-{positionals}{subcommands}{after-help}";
-
-/// How to join, for every command.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Joining")]
-struct Joining {
-    /// The server: HOST:PORT, or tls://HOST:PORT, with #sha256:HEX behind it to pin a key
-    #[arg(long, global = true, value_name = "ADDRESS", env = SERVER_VARIABLE,
-          default_value = DEFAULT_ADDRESS, allow_hyphen_values = true)]
-    server: ServerAddress,
-
-    /// The name to join with; without one the server gives one
-    #[arg(long, global = true, value_parser = name, allow_hyphen_values = true)]
-    name: Option<String>,
-
-    /// How many commands to execute at once, 0 to 1024 [default: 1, at a prompt 0 if the credential
-    /// does not let it execute; 0 for run, members and top]
-    #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS), allow_hyphen_values = true)]
-    slots: Option<u32>,
-
-    /// The tier to rank in, 0 (the highest) to 9: every client of a smaller number ranks above.
-    /// Without a credential for more, 5 to 9 [default: 9 for work and top, else what the server gives: 5
-    /// without a credential]
-    #[arg(long, global = true, value_name = "N", value_parser = tier, allow_hyphen_values = true)]
-    tier: Option<Tier>,
-
-    /// What selectors such as role=web find this client by; up to 16 times
-    #[arg(long = "tag", global = true, value_name = "KEY=VALUE", value_parser = tag, allow_hyphen_values = true)]
-    tags: Vec<(String, String)>,
-
-    /// How long connecting and joining may take [default: 5s]
-    #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
-    connect_timeout: Option<Duration>,
-
-    /// Wait for a place and for the name; with work, also for the server
-    #[arg(long, global = true)]
-    wait: bool,
-
-    /// End when the connection is lost; without this, a prompt and work come back to their rank, or
-    /// join again, ranked below all of their tier that are here by then; top joins again
-    #[arg(long, global = true)]
-    no_reconnect: bool,
-
-    /// The file with the server's token in its first line; only its owner may be able to
-    /// read or write it
-    #[arg(long, global = true, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-
-    #[command(flatten)]
-    encrypting: Encrypting,
-}
 
 /// What to execute for other clients. Without any of this it is the originals' simulation, which
 /// starts nothing.
@@ -264,38 +171,6 @@ pub(crate) struct Work {
     /// Print every option with its value and where that is from, and end
     #[arg(long)]
     pub(crate) check_config: bool,
-}
-
-/// How `top` looks.
-#[derive(Debug, Args)]
-pub(crate) struct TopOptions {
-    /// Colours: unless NO_COLOR is set, always, or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    color: ColorChoice,
-}
-
-impl TopOptions {
-    /// Whether there are colours.
-    pub(crate) fn has_colours(&self) -> bool {
-        show::colours(self.color).unwrap_or(true)
-    }
-}
-
-fn name(text: &str) -> Result<String, String> {
-    check_name(text).map(|()| text.to_owned())
-}
-
-fn tier(text: &str) -> Result<Tier, String> {
-    text.parse()
-        .map_err(|_: String| "expected a whole number from 0 (the highest) to 9".into())
-}
-
-fn tag(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or("expected KEY=VALUE, such as role=web")?;
-    Tags::default().add(key, value)?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// The subcommand whose options a file can give.
@@ -425,17 +300,6 @@ impl Cli {
         ];
         let given = options.iter().find(|(is_given, _)| *is_given);
         given.map(|(_, option)| *option)
-    }
-}
-
-impl Joining {
-    fn tags(&self) -> Result<Tags, String> {
-        let mut tags = Tags::default();
-        for (key, value) in &self.tags {
-            tags.add(key, value)
-                .map_err(|why| format!("--tag: {why}"))?;
-        }
-        Ok(tags)
     }
 }
 

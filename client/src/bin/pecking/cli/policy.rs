@@ -1,6 +1,7 @@
 //! What `pecking policy` looks at, and its help: what a policy is.
 
-use super::{WITHOUT_OPTIONS, tier};
+use super::help::WITHOUT_OPTIONS;
+use super::joining::tier;
 use clap::Subcommand;
 use client::{Identity, Name};
 use common::wire::Tier;

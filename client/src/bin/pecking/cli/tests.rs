@@ -1,6 +1,7 @@
-//! Command lines, right and wrong, as tables.
+//! Command lines, right and wrong, as tables; and what the help says of exit codes.
 
 use super::*;
+use common::terminal::args;
 
 #[test]
 fn the_command_line_is_consistent() {
@@ -125,5 +126,37 @@ fn words_after_the_first_belong_to_the_command() {
         };
         assert_eq!(run.words, ["ls", "--to", "-x"]);
         assert_eq!(run.task().command.selector(), Some("all"));
+    }
+}
+
+#[test]
+fn the_readme_tells_all_codes_in_their_order_and_the_help_tells_them_all() {
+    let order = [
+        ExitCode::Interrupted,
+        ExitCode::Unread,
+        ExitCode::Lost,
+        ExitCode::NotConnected,
+        ExitCode::Usage,
+        ExitCode::TimedOut,
+        ExitCode::Refused,
+        ExitCode::NoTarget,
+        ExitCode::Failed,
+        ExitCode::Cut,
+        ExitCode::Done,
+    ];
+    assert!(order.is_sorted_by(|worse, better| worse > better));
+    let codes = order.map(|exit| exit.code().to_string());
+    let told = format!("From the worst to the best: {}.", codes.join(", "));
+    let readme = include_str!("../../../../../README.md");
+    assert!(readme.contains(&told), "{told}");
+    let help = Cli::command().render_help().to_string();
+    let (_, help) = help.split_once("Exit codes").expect("the help lists them");
+    for exit in order {
+        assert!(readme.contains(&format!("| {} |", exit.code())), "{exit:?}");
+        let mut words = help.split([' ', '\n']);
+        assert!(
+            words.any(|word| word == exit.code().to_string()),
+            "{exit:?}"
+        );
     }
 }

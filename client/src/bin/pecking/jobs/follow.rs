@@ -1,11 +1,10 @@
 //! `pecking job`: shows what became of a detached command, with everything that `run` shows it with.
 
+use super::args::Job;
 use super::not_there;
-use crate::cli::Job;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::progress::{Part, Progress};
-use crate::output::screen::Screen;
 use crate::run;
 use crate::run::again::Again;
 use crate::run::reporter::{Reporter, Reports};
@@ -35,12 +34,12 @@ pub(crate) fn follow(
         .map_err(|error| not_there(options.job, error))?;
     let listed = listed(&client, options.job);
     let shown = progress.shown.clone();
-    let screen = Screen::own(&options.show, settings.raw, progress);
+    let screen = options.show.screen(settings.raw, progress)?;
     let (client, job) = (Arc::new(client), Arc::new(job));
     let followed = Arc::clone(&job);
     let reports = Reports {
         client: Arc::clone(&client),
-        screen: screen.map_err(Failure::Output)?,
+        screen,
         sinks,
         queued: None,
         problem: None,

@@ -1,8 +1,11 @@
 //! `pecking jobs` and `pecking cancel`: the detached commands that a server keeps.
 
+mod args;
 pub(crate) mod follow;
 
-use crate::cli::ListForm;
+use args::ListForm;
+pub(crate) use args::{Job, Listed};
+
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::{print, table};

@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod margin;
 pub(crate) mod node_set;
+pub(crate) mod options;
 pub(crate) mod prefix;
 pub(crate) mod progress;
 pub(crate) mod render;
@@ -18,6 +19,8 @@ pub(crate) mod screen;
 pub(crate) mod stream;
 pub(crate) mod summary;
 pub(crate) mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod tracker;
 
 use crate::exit_code::ExitCode;
@@ -48,28 +51,4 @@ pub(crate) fn with_log(
     let result = act(&console);
     console.close();
     result
-}
-
-#[cfg(test)]
-pub(crate) mod testing {
-    use client::{Leftovers, Outcome, Status};
-
-    /// An outcome at a target with this name, of rank and number 1.
-    pub(crate) fn outcome(name: &str, status: Status, exit_code: Option<i64>) -> Outcome {
-        Outcome {
-            member: Some(1),
-            name: Some(name.into()),
-            rank: Some(1),
-            status,
-            exit_code,
-            signal: None,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-            elapsed: None,
-            truncated: false,
-            leftovers: Leftovers::default(),
-            message: None,
-            started: None,
-        }
-    }
 }

@@ -234,19 +234,6 @@ pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
     }
 }
 
-/// Why a command was not sent, as one word for programs: the reason on the wire, if the server gave
-/// one.
-pub(crate) fn refusal_word(error: &RequestError) -> &'static str {
-    match error {
-        RequestError::Rpc(_) => error.code().map_or("refused", Code::reason),
-        RequestError::NotConnected => "not_connected",
-        RequestError::Lost => "lost",
-        RequestError::TooLong { .. } => "too_long",
-        RequestError::TimedOut(_) => "timed_out",
-        _ => "malformed",
-    }
-}
-
 fn is_lowest(client: &Client) -> bool {
     // It may not be told its rank when that changes.
     let lowest = client

@@ -2,10 +2,11 @@
 //! at the terminal, grouped output, JSON lines, files, the progress line.
 
 use crate::exit_code::ExitCode;
+use crate::output::node_set::{TWO_ROWS, fold};
 use crate::output::screen::Screen;
 use crate::output::summary::Summary;
-use crate::run::plan::Batch;
 use client::{Outcome, Output, OutputStream, SelectedTarget};
+use common::terminal::escape::one_line;
 use serde::Serialize;
 use std::io;
 use std::time::Duration;
@@ -46,6 +47,26 @@ pub(crate) struct Accepted<'a> {
     pub(crate) targets: u32,
     #[serde(rename = "stdin", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) has_input: bool,
+}
+
+/// Some of the targets of a rolling run, which get the command at once.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// Counted from 1.
+    pub(crate) number: usize,
+    /// How many batches there are.
+    pub(crate) of: usize,
+    pub(crate) targets: Vec<SelectedTarget>,
+}
+
+impl Batch {
+    /// What is said when it starts.
+    pub(crate) fn text(&self) -> String {
+        let names = self.targets.iter().filter_map(|it| it.name.as_deref());
+        let names: Vec<_> = names.map(one_line).collect();
+        let folded = fold(names.iter().map(AsRef::as_ref), TWO_ROWS);
+        format!("batch {} of {}: {folded}", self.number, self.of)
+    }
 }
 
 /// A piece of output of one target.

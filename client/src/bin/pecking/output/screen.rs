@@ -1,6 +1,5 @@
 //! Where a run writes: its two streams, and the progress line between them.
 
-use crate::cli::ShowOptions;
 use crate::output::progress::{Part, Progress};
 use crate::output::stream::{Look, Stream};
 use client::OutputStream;
@@ -22,12 +21,17 @@ pub(crate) struct Screen {
 
 impl Screen {
     /// The streams of this process. Standard output is written in blocks: the standard library
-    /// writes it line by line, which costs a system call for each piece of text. `raw`: control
-    /// characters of other clients reach a terminal.
-    pub(crate) fn own(show: &ShowOptions, raw: bool, progress: Progress) -> io::Result<Screen> {
+    /// writes it line by line, which costs a system call for each piece of text. `colours`: whether
+    /// there are any; `None`: at a terminal. `raw`: control characters of other clients reach a
+    /// terminal.
+    pub(crate) fn own(
+        colours: Option<bool>,
+        raw: bool,
+        is_quiet: bool,
+        progress: Progress,
+    ) -> io::Result<Screen> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let stderr = io::stderr();
-        let colours = show.colours();
         let look = |is_terminal: bool| Look {
             is_escaped: is_terminal && !raw,
             is_coloured: colours.unwrap_or(is_terminal),
@@ -38,7 +42,7 @@ impl Screen {
             stdout: Stream::new(stdout, are_terminals.0, look(are_terminals.0)),
             stderr: Stream::new(stderr, are_terminals.1, look(are_terminals.1)),
             progress,
-            is_quiet: show.quiet,
+            is_quiet,
         })
     }
 

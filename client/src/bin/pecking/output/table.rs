@@ -1,7 +1,7 @@
-//! The ranking, and the list of detached commands, as tables.
+//! The ranking, the list of detached commands, and what a command would reach, as tables.
 
 use crate::output::render;
-use client::{JobSummary, Member};
+use client::{JobSummary, Member, Selected, SelectedTarget};
 use common::terminal::escape::one_line;
 use common::terminal::table::{Align, columns};
 use std::time::Duration;
@@ -120,6 +120,33 @@ fn row(member: &Member, own: Option<u64>) -> [String; 8] {
         member.running.to_string(),
         member.queued.to_string(),
         render::ago(Duration::from_millis(member.joined_ms)) + " ago",
+    ]
+}
+
+const TARGETS: [(&str, Align); 4] = [
+    ("RANK", Align::Right),
+    ("TIER", Align::Right),
+    ("NAME", Align::Left),
+    ("STATUS", Align::Left),
+];
+
+/// The clients that a command would reach, as a table.
+pub(crate) fn targets(selected: &Selected) -> String {
+    columns(TARGETS, selected.targets.iter().map(target))
+}
+
+fn target(target: &SelectedTarget) -> [String; 4] {
+    let number = |number: Option<u64>| number.map_or("-".into(), |number| number.to_string());
+    let name = match (&target.name, target.member, target.rank) {
+        (Some(name), ..) => one_line(name).into_owned(),
+        (None, Some(member), None) => format!("#{member}"),
+        _ => "-".into(),
+    };
+    [
+        number(target.rank.map(u64::from)),
+        number(target.tier.map(|tier| u64::from(tier.number()))),
+        name,
+        target.status.name().into(),
     ]
 }
 

@@ -4,6 +4,7 @@
 //! waits a moment; a session that is busy leaves it with what it was told before.
 
 use crate::prompt::completion::{Known, complete};
+use crate::prompt::repl::Ask;
 use crate::prompt::screen::Hook;
 use crossbeam_channel::{Sender, bounded};
 use rustyline::completion::Completer;
@@ -20,14 +21,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Lines of the history that completion looks at: as many as the history keeps.
 const LINES: usize = 1000;
-
-/// What the editor asks of the session, besides its lines.
-pub(crate) enum Ask {
-    /// What there is to complete.
-    Known(Sender<Known>),
-    /// To cancel what was sent last, if something is open.
-    CancelLast,
-}
 
 #[derive(Helper, Validator)]
 pub(super) struct Assistant {

@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use crate::own_files;
-use crate::prompt::assistant::{Ask, Assistant};
-use crate::prompt::repl::{ReplInput, ReplOutput};
+use crate::prompt::assistant::Assistant;
+use crate::prompt::repl::{Ask, ReplInput, ReplOutput};
 use crate::prompt::screen::{Hook, Screen, keep_drawing};
 use crate::prompt::terminal;
 use common::sys::thread;

@@ -3,10 +3,10 @@
 mod assistant;
 mod completion;
 pub(crate) mod editor;
+mod job_numbers;
 mod kept;
 pub(crate) mod line;
 pub(crate) mod piped;
-pub(crate) mod queued;
 pub(crate) mod repl;
 pub(crate) mod screen;
 pub(crate) mod sent_command;

@@ -5,27 +5,29 @@
 //! keeps it. This thread hears signals and never waits for a reader of the output.
 
 pub(crate) mod again;
+mod args;
 mod confirm;
 mod detach;
+mod dry_run;
+mod executors;
+mod feed;
 pub(crate) mod plan;
 pub(crate) mod reporter;
 mod rolling;
 pub(crate) mod saved;
+mod unread_input;
 mod wait;
 
-use crate::cli::{RunOptions, Task};
+pub(crate) use args::{EXAMPLES, Rerun, Run, RunOptions, Task};
+
 use crate::dial::{self, Signals};
-use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::expected::{Unreached, may_miss};
 use crate::failure::Failure;
-use crate::feed;
 use crate::output::progress::{Part, Progress, Shown};
 use crate::output::render;
-use crate::output::screen::Screen;
-use crate::prompt::queued::Queued;
+use crate::queued::Queued;
 use crate::settings::Settings;
-use crate::unread_input;
 use client::{Client, ClientEvent, Command, SelectedTarget, SendHandle};
 use common::sys::sync::Arc;
 use common::sys::thread;
@@ -98,7 +100,7 @@ pub(crate) fn run(
         }
     }
     let shown = progress.shown.clone();
-    let screen = Screen::own(&options.show, settings.raw, progress).map_err(Failure::Output)?;
+    let screen = options.show.screen(settings.raw, progress)?;
     let is_noted = options.show.quiet || options.stdin || unread_input::note_unread(console);
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let reports = Reports {

@@ -3,10 +3,9 @@
 //! Targets are named by their numbers, which no other client has in the same run of the server: one
 //! that joins meanwhile, under any name, is in no batch.
 
-use crate::output::node_set::{TWO_ROWS, fold};
+use crate::output::report::Batch;
 use client::{Reach, SelectedTarget};
 use common::limits::MAX_SELECTOR;
-use common::terminal::escape::one_line;
 use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr;
 
@@ -61,16 +60,6 @@ pub(crate) struct Plan {
     pub(crate) most_failures: u32,
 }
 
-/// Some of the targets, which get the command at once.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    /// Counted from 1.
-    pub(crate) number: usize,
-    /// How many batches there are.
-    pub(crate) of: usize,
-    pub(crate) targets: Vec<SelectedTarget>,
-}
-
 impl Plan {
     /// Makes batches of the targets that the command can reach, in the order of the server, which is
     /// by rank.
@@ -106,21 +95,11 @@ impl Plan {
     }
 }
 
-impl Batch {
-    /// Names the targets by their numbers. A list also of one, so that a target that has left is
-    /// an outcome and no error.
-    pub(crate) fn selector(&self) -> String {
-        let members = self.targets.iter().filter_map(|target| target.member);
-        list_of(members.map(|member| format!("#{member}")))
-    }
-
-    /// What is said when it starts.
-    pub(crate) fn text(&self) -> String {
-        let names = self.targets.iter().filter_map(|it| it.name.as_deref());
-        let names: Vec<_> = names.map(one_line).collect();
-        let folded = fold(names.iter().map(AsRef::as_ref), TWO_ROWS);
-        format!("batch {} of {}: {folded}", self.number, self.of)
-    }
+/// Names the targets of a batch by their numbers. A list also of one, so that a target that has left is
+/// an outcome and no error.
+pub(crate) fn selector(batch: &Batch) -> String {
+    let members = batch.targets.iter().filter_map(|target| target.member);
+    list_of(members.map(|member| format!("#{member}")))
 }
 
 /// A list of items, also of a single one, which is named twice: a list says of each that it is
@@ -203,12 +182,11 @@ mod tests {
             plan.batches.pop_front().expect("one"),
             plan.batches.pop_front().expect("two"),
         );
-        assert_eq!(first.selector(), "#1,#2");
+        assert_eq!(selector(&first), "#1,#2");
         assert_eq!(first.text(), "batch 1 of 2: web[1-2]");
-        assert_eq!(second.selector(), "#3,#3");
+        assert_eq!(selector(&second), "#3,#3");
         assert!(
-            second
-                .selector()
+            selector(&second)
                 .parse::<common::wire::selector::Selector<'_>>()
                 .is_ok()
         );
@@ -217,6 +195,6 @@ mod tests {
         let mut plan = Plan::new(targets.collect(), Share::Percent(100), None);
         let first = plan.batches.pop_front().expect("a batch");
         assert_eq!(first.targets.len(), MOST_IN_BATCH as usize);
-        assert!(first.selector().len() <= MAX_SELECTOR);
+        assert!(selector(&first).len() <= MAX_SELECTOR);
     }
 }

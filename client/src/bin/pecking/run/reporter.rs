@@ -1,16 +1,17 @@
 //! Turns what the server tells of a command into reports, and gives each to everything that shows or
 //! keeps it.
 
-use crate::executors::Executors;
 use crate::exit_code::{ExitCode, Exits};
+use crate::failure::refusal_word;
 use crate::output::progress::Part;
 use crate::output::render;
 use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
 use crate::output::screen::Screen;
 use crate::output::summary::Summary;
 use crate::output::tracker::Tracker;
-use crate::prompt::queued::Queued;
+use crate::queued::Queued;
 use crate::run::again::Again;
+use crate::run::executors::Executors;
 use client::{Client, Code, Command, Outcome, RequestError, SelectedTarget, SendEvent};
 use common::sys::sync::Arc;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -274,7 +275,7 @@ impl Reporter {
         };
         let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
         Problem {
-            error: render::refusal_word(error),
+            error: refusal_word(error),
             message: format!("{}{hint}", render::refusal(error, client)),
             exit: ExitCode::of_error(error),
         }

@@ -5,9 +5,9 @@
 //! no batch starts once it has heard one.
 
 use crate::exit_code::ExitCode;
-use crate::output::report::{Problem, Report};
-use crate::prompt::queued::Queued;
-use crate::run::plan::{Batch, Plan};
+use crate::output::report::{Batch, Problem, Report};
+use crate::queued::Queued;
+use crate::run::plan::{self, Plan};
 use crate::run::reporter::Reporter;
 use client::{Command, Outcome, Reach, RequestError, SelectedTarget, SendEvent, Status};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -175,7 +175,7 @@ impl Reporter {
     }
 
     fn command_for(&mut self, batch: &Batch, left: Option<Duration>) -> Command {
-        let selector = batch.selector();
+        let selector = plan::selector(batch);
         let mut command = self.to.command.clone().to(selector.as_str());
         // Which run of the server the numbers of the members are of.
         if let Some(run) = self.to.client.joined().run.as_deref() {

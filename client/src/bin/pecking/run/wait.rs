@@ -1,8 +1,8 @@
 //! `pecking run --wait-for`: waits until there is something to run on.
 
 use crate::dial::{self, Signals};
-use crate::executors::Executors;
 use crate::failure::Failure;
+use crate::run::executors::Executors;
 use client::{Backoff, Client};
 use common::terminal::console::Console;
 use std::time::Duration;

@@ -75,17 +75,17 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fleet::Fleet;
-    use super::super::fleet::tests::told;
+    use super::*;
     use serde_json::{Value, json};
 
     #[test]
     fn a_command_says_what_became_of_it() {
-        let mut fleet = Fleet::new(None);
         let command = |outcomes: Value, not_zero: u32, ended: Option<u64>| {
-            json!({"commands": [{"id": 7, "at_ms": 1, "from": {"member": 1, "name": "boss", "rank": 0},
+            let told = json!({"id": 7, "at_ms": 1, "from": {"member": 1, "name": "boss", "rank": 0},
                 "command": ["a", "b\tc"], "targets": 3, "outcomes": outcomes, "not_zero": not_zero,
-                "ended_ms": ended}]})
+                "ended_ms": ended});
+            let told = serde_json::from_value(told);
+            Command::of(&told.expect("what a server tells"))
         };
         for (outcomes, not_zero, ended, status, failed) in [
             (json!({"done": 1}), 0, None, "runs", 0),
@@ -106,8 +106,7 @@ mod tests {
                 u32::MAX,
             ),
         ] {
-            fleet.take(told(&command(outcomes, not_zero, ended)));
-            let shown = &fleet.commands[&7];
+            let shown = command(outcomes, not_zero, ended);
             let progress = &shown.progress;
             assert_eq!((&*progress.status(), progress.failed()), (status, failed));
             assert_eq!(shown.words, "a b\\tc");

@@ -5,6 +5,7 @@
 //! takes the lowest tier unless `--tier` says otherwise: a client that ranks there already keeps its rank.
 //! It has no slots, and sends no commands.
 
+mod args;
 mod command;
 mod draw;
 mod fleet;
@@ -12,7 +13,8 @@ mod jobs;
 mod screen;
 mod view;
 
-use crate::cli::TopOptions;
+pub(crate) use args::TopOptions;
+
 use crate::dial::Signals;
 use crate::exit_code::ExitCode;
 use crate::expected;

@@ -1,13 +1,11 @@
 //! The lines that begin with a colon: they ask about this session and its server, and set how it sends.
 
-use super::Repl;
-use crate::dry_run;
+use super::{Ask, Repl};
 use crate::exit_code::ExitCode;
 use crate::output::{render, table};
-use crate::prompt::assistant::Ask;
 use crate::prompt::completion::Known;
-use crate::prompt::queued::finds;
 use crate::prompt::sent_command::SentCommand;
+use crate::queued::finds;
 use crate::targets::Groups;
 use client::Member;
 use common::terminal::escape::one_line;
@@ -43,7 +41,7 @@ impl Repl<'_> {
     /// Shows what a command would reach.
     pub(super) fn show_reach(&mut self, to: Option<String>) {
         match self.client.select(self.command(to, &[])) {
-            Ok(selected) => self.output.show(&dry_run::table(&selected)),
+            Ok(selected) => self.output.show(&table::targets(&selected)),
             Err(e) => {
                 let why = render::refusal(&e, self.client);
                 self.complain(ExitCode::of_error(&e), &why);
@@ -193,7 +191,7 @@ impl Repl<'_> {
             groups: groups.names().map(str::to_owned).collect(),
             open: self.open.keys().copied().collect(),
             kept: self.kept.list().map(|(id, _)| id).collect(),
-            detached: self.detached.numbers().collect(),
+            detached: self.job_numbers.numbers().collect(),
         }
     }
 }

@@ -1,8 +1,5 @@
 //! Detached commands at the prompt: a line that ends with `&` sends one, `:jobs` lists them, `:fg` goes
-//! on with one.
-//!
-//! An id of 32 digits is no word to type: a job has a small number here, from when it is sent or
-//! listed. `:fg` takes either.
+//! on with one, by its number or its id.
 
 use super::Repl;
 use crate::exit_code::ExitCode;
@@ -13,36 +10,6 @@ use common::terminal::escape::one_line;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The jobs that have a number here, their places in the list from 1 on, and how many targets they have.
-#[derive(Debug, Default)]
-pub(super) struct Detached(Vec<(JobId, u32)>);
-
-impl Detached {
-    /// The number of a job, which is new if it has none.
-    fn number(&mut self, job: JobId, targets: u32) -> usize {
-        let place = self.0.iter().position(|(known, _)| *known == job);
-        let place = place.unwrap_or_else(|| {
-            self.0.push((job, targets));
-            self.0.len() - 1
-        });
-        place + 1
-    }
-
-    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
-        1..=self.0.len() as u64
-    }
-
-    /// The job that a user means.
-    fn find(&self, text: &str) -> Option<JobId> {
-        let by_number = || {
-            let number: usize = text.trim_start_matches('&').parse().ok()?;
-            let (job, _) = self.0.get(number.checked_sub(1)?)?;
-            Some(*job)
-        };
-        text.parse().ok().or_else(by_number)
-    }
-}
-
 impl Repl<'_> {
     /// Sends a command that goes on when this client has left.
     pub(super) fn detach(&mut self, to: Option<String>, words: &[String], typed: &str) {
@@ -51,7 +18,7 @@ impl Repl<'_> {
             .detach(self.command(to, words), JobId::random().ok())
         {
             Ok(detached) => {
-                let number = self.detached.number(detached.job, detached.targets);
+                let number = self.job_numbers.number(detached.job, detached.targets);
                 let text = format!(
                     "{} command sent; it goes on as job &{number}, {} (:fg {number} shows it).\n",
                     one_line(typed),
@@ -73,9 +40,8 @@ impl Repl<'_> {
             Ok(handle) => handle,
             Err(e) => return self.complain(ExitCode::of_error(&e), &e.to_string()),
         };
-        let number = self.detached.number(job, 1);
-        let targets = self.detached.0.get(number - 1).map(|(_, targets)| *targets);
-        let targets = targets.filter(|targets| *targets > 1);
+        let number = self.job_numbers.number(job, 1);
+        let targets = self.job_numbers.targets(number).filter(|it| *it > 1);
         let (id, typed) = (handle.id(), format!("job &{number}"));
         self.kept.begin(id, &typed);
         let followed = SentCommand::following(handle, typed, targets);
@@ -84,7 +50,7 @@ impl Repl<'_> {
 
     /// The job that a user means, or a complaint that there is none.
     fn find_job(&mut self, id: &str) -> Option<JobId> {
-        let job = self.detached.find(id);
+        let job = self.job_numbers.find(id);
         if job.is_none() {
             let what = format!("{id:?} is no detached command; :jobs shows them");
             self.complain(ExitCode::Usage, &what);
@@ -97,7 +63,7 @@ impl Repl<'_> {
         let Some(job) = self.find_job(id) else { return };
         match self.client.cancel_detached(job) {
             Ok(()) => {
-                let number = self.detached.number(job, 1);
+                let number = self.job_numbers.number(job, 1);
                 self.output.show(&format!("Cancelling job &{number}.\n"));
             }
             Err(e) => self.complain(ExitCode::of_error(&e), &e.to_string()),
@@ -106,7 +72,7 @@ impl Repl<'_> {
 
     /// Shows no more of a detached command, which goes on.
     pub(super) fn leave_job(&mut self, id: u64, job: JobId) {
-        let number = self.detached.number(job, 1);
+        let number = self.job_numbers.number(job, 1);
         let rest = sent_command::lines(&self.unfinished.finish(id, None), self.style());
         self.output.show(&format!(
             "{rest}Job &{number} goes on (:fg {number} shows it again, :cancel &{number} ends it).\n"
@@ -127,7 +93,7 @@ impl Repl<'_> {
             "Detached, the newest first (:fg ID goes on with one, :cancel &ID ends one):\n"
                 .to_owned();
         for job in &jobs {
-            let number = self.detached.number(job.job, job.targets);
+            let number = self.job_numbers.number(job.job, job.targets);
             let _ = writeln!(text, "  &{number}  {}", describe(job));
         }
         text
@@ -154,29 +120,4 @@ fn describe(job: &JobSummary) -> String {
         one_line(&job.by),
         job.job
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jobs_have_small_numbers_that_stay() {
-        let mut detached = Detached::default();
-        let [one, two] = [1, 2].map(|byte| JobId::new([byte; 16]));
-        assert_eq!(
-            [one, two, one].map(|job| detached.number(job, 1)),
-            [1, 2, 1]
-        );
-        for (text, job) in [
-            ("1", Some(one)),
-            ("&2", Some(two)),
-            (&*JobId::new([9; 16]).to_string(), Some(JobId::new([9; 16]))),
-            ("0", None),
-            ("3", None),
-            ("x", None),
-        ] {
-            assert_eq!(detached.find(text), job, "{text}");
-        }
-    }
 }

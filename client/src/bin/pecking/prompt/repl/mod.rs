@@ -8,7 +8,8 @@ use crate::dial::Signals;
 use crate::exit_code::ExitCode;
 use crate::output::prefix::{LONGEST_LINE, NamedLines};
 use crate::output::render::{self, Style};
-use crate::prompt::assistant::Ask;
+use crate::prompt::completion::Known;
+use crate::prompt::job_numbers::JobNumbers;
 use crate::prompt::kept::Kept;
 use crate::prompt::line::{self, Line};
 use crate::prompt::sent_command::SentCommand;
@@ -16,7 +17,6 @@ use crate::prompt::terminal;
 use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect, Resumed};
 use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
-use detached::Detached;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -68,6 +68,14 @@ pub(crate) struct ReplInput {
     pub(crate) asks: Receiver<Ask>,
 }
 
+/// What the editor asks of the session, besides its lines.
+pub(crate) enum Ask {
+    /// What there is to complete.
+    Known(Sender<Known>),
+    /// To cancel what was sent last, if something is open.
+    CancelLast,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReplEnd {
     Quit,
@@ -89,8 +97,8 @@ pub(crate) struct Repl<'a> {
     gathers: bool,
     kept: Kept,
     open: BTreeMap<u64, SentCommand>,
-    /// Detached commands, by the numbers that they were shown under.
-    detached: Detached,
+    /// The numbers under which detached commands were shown.
+    job_numbers: JobNumbers,
     /// Output of targets that no newline has ended yet.
     unfinished: NamedLines,
     /// Of all that went wrong, the worst.
@@ -112,7 +120,7 @@ impl<'a> Repl<'a> {
             gathers: false,
             kept: Kept::default(),
             open: BTreeMap::new(),
-            detached: Detached::default(),
+            job_numbers: JobNumbers::default(),
             unfinished: NamedLines::new(longest, Default::default()),
             worst: ExitCode::Done,
             lost_commands: false,

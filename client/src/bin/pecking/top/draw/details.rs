@@ -1,6 +1,6 @@
 //! What is in front of the panes: all that is known of what is selected, and the help.
 
-use super::{Known, tables};
+use super::tables;
 use crate::output::render;
 use crate::top::command::Command;
 use crate::top::fleet::Fleet;
@@ -38,7 +38,12 @@ pub(super) fn help(frame: &mut Frame<'_>, area: Rect) {
 }
 
 /// What is selected.
-pub(super) fn details(frame: &mut Frame<'_>, area: Rect, (fleet, jobs): Known<'_>, view: &View) {
+pub(super) fn details(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (fleet, jobs): (&Fleet, &Jobs),
+    view: &View,
+) {
     let text = match view.pane {
         Pane::Ladder => view.ladder.selected().and_then(|rung| of_rung(rung, fleet)),
         Pane::Commands => {

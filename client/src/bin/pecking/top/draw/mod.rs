@@ -2,9 +2,12 @@
 //! On a small screen parts of this are left out, and columns; only lines that are visible are made.
 
 mod details;
+mod look;
 mod tables;
+mod text;
 
-use super::command::Progress;
+pub(crate) use look::Look;
+
 use super::fleet::Fleet;
 use super::jobs::Jobs;
 use super::view::{Pane, Popup, View};
@@ -14,9 +17,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::widgets::{RenderDirection, Sparkline};
-use std::borrow::Cow;
-use unicode_truncate::UnicodeTruncateStr;
-use unicode_width::UnicodeWidthStr;
+use text::text;
 
 /// Rows from which there are rates; they take four of them.
 const ROWS_FOR_RATES: u16 = 18;
@@ -28,55 +29,8 @@ const PLOT: u16 = 24;
 /// Rows from which both panes are there.
 const ROWS_FOR_BOTH: u16 = 12;
 
-/// How things look: without colours, by what every terminal has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
-    pub(crate) has_colours: bool,
-}
-
-impl Look {
-    fn coloured(self, colour: Color) -> Style {
-        match self.has_colours {
-            true => Style::new().fg(colour),
-            false => Style::new(),
-        }
-    }
-
-    fn good(self) -> Style {
-        self.coloured(Color::Green)
-    }
-
-    fn busy(self) -> Style {
-        self.coloured(Color::Cyan)
-    }
-
-    fn bad(self) -> Style {
-        self.coloured(Color::Red).add_modifier(Modifier::BOLD)
-    }
-
-    fn of_command(self, progress: &Progress) -> Style {
-        match (progress.is_open, progress.failed()) {
-            (_, 1..) => self.bad(),
-            (true, _) => self.busy(),
-            (false, _) => self.good(),
-        }
-    }
-
-    fn quiet(self) -> Style {
-        Style::new().add_modifier(Modifier::DIM)
-    }
-
-    fn head(self, is_active: bool) -> Style {
-        let style = Style::new().add_modifier(Modifier::BOLD);
-        match is_active {
-            true => style.add_modifier(Modifier::REVERSED),
-            false => style.add_modifier(Modifier::UNDERLINED),
-        }
-    }
-}
-
 /// What is known: of the server, and of the user's own detached commands.
-pub(crate) type Known<'a> = (&'a Fleet, &'a Jobs);
+type Known<'a> = (&'a Fleet, &'a Jobs);
 
 /// Draws all of it.
 pub(crate) fn draw(frame: &mut Frame<'_>, known: Known<'_>, view: &mut View, look: Look) {
@@ -106,30 +60,6 @@ pub(crate) fn draw(frame: &mut Frame<'_>, known: Known<'_>, view: &mut View, loo
         Popup::Help => details::help(frame, panes),
         Popup::Details => details::details(frame, panes, known, view),
     }
-}
-
-/// One line of text, cut where the area ends.
-fn text(frame: &mut Frame<'_>, area: Rect, line: &str, style: Style) {
-    let buffer = frame.buffer_mut();
-    let area = area.intersection(buffer.area);
-    if area.is_empty() {
-        return;
-    }
-    buffer.set_style(area, style);
-    let shown = fitted(line, area.width.into());
-    buffer.set_stringn(area.x, area.y, shown, area.width.into(), style);
-}
-
-/// A text of at most so many columns, with an ellipsis if it is cut.
-fn fitted(text: &str, columns: usize) -> Cow<'_, str> {
-    if text.width() <= columns {
-        return Cow::Borrowed(text);
-    }
-    let Some(room) = columns.checked_sub(1) else {
-        return Cow::Borrowed("");
-    };
-    let (start, _) = text.unicode_truncate(room);
-    Cow::Owned(format!("{start}…"))
 }
 
 /// The line about the server.
@@ -426,18 +356,5 @@ mod tests {
         let took = begin.elapsed();
         assert!(took < std::time::Duration::from_secs(2), "{took:?}");
         assert_eq!(view.ladder.items.len(), 10_001);
-    }
-
-    #[test]
-    fn text_is_cut_by_columns() {
-        for (text, columns, shown) in [
-            ("abc", 3, "abc"),
-            ("abcd", 3, "ab…"),
-            ("日本語", 5, "日本…"),
-            ("日本語", 4, "日…"),
-            ("abc", 0, ""),
-        ] {
-            assert_eq!(fitted(text, columns), shown);
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The ladder and the commands, as tables of as many columns as the screen has room for.
 
-use super::{Look, fitted, text};
+use super::look::Look;
+use super::text::{fitted, text};
 use crate::output::render;
 use crate::top::command::{Command, Progress};
 use crate::top::fleet::Fleet;

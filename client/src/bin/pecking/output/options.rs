@@ -1,4 +1,4 @@
-//! How what comes of a command is shown: what `run`, `rerun` and `job` share.
+//! The options of how what comes of a command is shown: what `run`, `rerun` and `job` share.
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -6,7 +6,9 @@ use crate::output::folder::OutputFolder;
 use crate::output::grouped::Grouped;
 use crate::output::json::JsonLines;
 use crate::output::live::Live;
+use crate::output::progress::Progress;
 use crate::output::report::Sink;
+use crate::output::screen::Screen;
 use clap::{Args, ColorChoice};
 use std::path::PathBuf;
 
@@ -77,9 +79,12 @@ impl ShowOptions {
         !self.quiet && !self.no_progress
     }
 
-    /// Whether there are colours; `None`: at a terminal.
-    pub(crate) fn colours(&self) -> Option<bool> {
-        colours(self.color)
+    /// Where it is shown. `raw`: control characters of other clients reach a terminal.
+    ///
+    /// # Errors
+    /// The streams of this process cannot be used.
+    pub(crate) fn screen(&self, raw: bool, progress: Progress) -> Result<Screen, Failure> {
+        Screen::own(colours(self.color), raw, self.quiet, progress).map_err(Failure::Output)
     }
 
     /// The exit code of the program when there are no commands that it could be of.
@@ -92,7 +97,7 @@ impl ShowOptions {
 }
 
 /// Whether there are colours; `None`: at a terminal.
-pub(super) fn colours(choice: ColorChoice) -> Option<bool> {
+pub(crate) fn colours(choice: ColorChoice) -> Option<bool> {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let may_be =
         || !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb");

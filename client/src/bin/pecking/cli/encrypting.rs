@@ -1,6 +1,5 @@
 //! The options that say how the connection is encrypted, and by what the server is known.
 
-use crate::cli::SERVER_VARIABLE;
 use crate::settings::Executes;
 use clap::Args;
 use client::{Authorities, ClientCertificate, ClientTls, Pin, PlainTo};
@@ -8,13 +7,16 @@ use common::terminal::args;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// The variable of the environment that counts if `--server` is left out.
+pub(crate) const SERVER_VARIABLE: &str = "PECKING_SERVER";
+
 /// What stands before the address of a server that encrypts.
 const TLS: &str = "tls://";
 
 /// Where the server is, and what is known of it: one string to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServerAddress {
-    pub(crate) host_and_port: String,
+pub(super) struct ServerAddress {
+    pub(super) host_and_port: String,
     encrypts: bool,
     pin: Option<Pin>,
 }
@@ -46,7 +48,7 @@ impl FromStr for ServerAddress {
 /// How the connection is encrypted. None of this falls back to a connection in the clear.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Encryption")]
-pub(crate) struct Encrypting {
+pub(super) struct Encrypting {
     /// Encrypt the connection, as an address with tls:// does
     #[arg(long, global = true)]
     tls: bool,
@@ -86,7 +88,7 @@ fn server_name(text: &str) -> Result<String, String> {
 
 impl Encrypting {
     /// What the connection to a server is encrypted with, if it is.
-    pub(crate) fn tls(&self, server: &ServerAddress) -> Result<Option<ClientTls>, String> {
+    pub(super) fn tls(&self, server: &ServerAddress) -> Result<Option<ClientTls>, String> {
         let encrypts = self.tls || server.encrypts;
         if let Some(option) = self.first_for_tls().filter(|_| !encrypts) {
             return Err(format!("{option} needs an address with {TLS}, or --tls"));
@@ -109,7 +111,7 @@ impl Encrypting {
 
     /// Where the connection may lead if it is not encrypted: who is on the way to a client that
     /// runs real programs could have it run any.
-    pub(crate) fn plain(&self, executes: &Executes) -> PlainTo {
+    pub(super) fn plain(&self, executes: &Executes) -> PlainTo {
         match executes {
             _ if self.plain => PlainTo::Any,
             Executes::Simulation => PlainTo::AnyWithoutToken,

@@ -4,20 +4,12 @@ use crate::exit_code::ExitCode;
 use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::output::node_set::{A_FEW_LINES, fold};
-use crate::output::{json, print, render};
+use crate::output::{json, print, render, table};
 use crate::run::plan::{Plan, Share};
 use client::{Client, Command, Reach, Selected, SelectedTarget};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
-use common::terminal::table::{Align, columns};
 use std::io::{self, IsTerminal};
-
-const HEAD: [(&str, Align); 4] = [
-    ("RANK", Align::Right),
-    ("TIER", Align::Right),
-    ("NAME", Align::Left),
-    ("STATUS", Align::Left),
-];
 
 /// Asks what the command would reach, and prints that. The exit code is that of a run of which every
 /// command ends well.
@@ -55,16 +47,11 @@ pub(crate) fn run(
     }
 }
 
-/// The clients that a command would reach, as a table.
-pub(crate) fn table(selected: &Selected) -> String {
-    columns(HEAD, selected.targets.iter().map(row))
-}
-
 fn show(selected: &Selected, as_json: bool) -> Result<ExitCode, Failure> {
     let targets = selected.targets.iter();
     match as_json {
         true => print(&targets.map(json::target_line).collect::<String>())?,
-        false => print(&table(selected))?,
+        false => print(&table::targets(selected))?,
     };
     let exits = selected.targets.iter().map(|target| match target.status {
         Reach::Execute => ExitCode::Done,
@@ -86,21 +73,6 @@ fn counts(targets: &[SelectedTarget], batch: Option<Share>) -> String {
     });
     let (all, reached) = (targets.len(), reached.count());
     format!("{reached} of {all} targets{batches}: {folded}")
-}
-
-fn row(target: &SelectedTarget) -> [String; 4] {
-    let number = |number: Option<u64>| number.map_or("-".into(), |number| number.to_string());
-    let name = match (&target.name, target.member, target.rank) {
-        (Some(name), ..) => one_line(name).into_owned(),
-        (None, Some(member), None) => format!("#{member}"),
-        _ => "-".into(),
-    };
-    [
-        number(target.rank.map(u64::from)),
-        number(target.tier.map(|tier| u64::from(tier.number()))),
-        name,
-        target.status.name().into(),
-    ]
 }
 
 #[cfg(test)]

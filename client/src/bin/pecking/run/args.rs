@@ -1,7 +1,7 @@
-//! The options of `pecking run`, and the command that they make.
+//! The options of `pecking run` and `pecking rerun`, and the command that they make.
 
-use crate::cli::show::ShowOptions;
 use crate::failure::Failure;
+use crate::output::options::ShowOptions;
 use crate::output::report::{Problem, Sink};
 use crate::output::save::SavedLines;
 use crate::run::again::Again;
@@ -18,7 +18,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(super) const EXAMPLES: &str = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   pecking run --to below -- uptime                 on all that execute, live, each line with its name
   pecking run -b --to 'role=web' -- uname -r       equal outputs once, under the names
@@ -65,7 +65,7 @@ pub(crate) struct Run {
 
     /// The program or command word, then its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
-    pub(super) words: Vec<String>,
+    pub(crate) words: Vec<String>,
 }
 
 /// What `rerun` takes.

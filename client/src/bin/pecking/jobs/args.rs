@@ -1,6 +1,6 @@
 //! The options of `pecking jobs` and `pecking job`.
 
-use super::ShowOptions;
+use crate::output::options::ShowOptions;
 use clap::{Args, ValueEnum};
 use client::JobId;
 
