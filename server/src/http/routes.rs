@@ -3,26 +3,17 @@
 use super::connections::Visit;
 use super::drive::{Answer, Wants};
 use super::guard::{self, Refusal, Viewer};
+use super::response::{builder, finish, json, refused, text, whole};
 use super::running::Shared;
 use super::{api, events, metrics, page};
-use hyper::body::{Bytes, Incoming};
-use hyper::header;
-use hyper::http::response::Builder;
+use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use serde::Serialize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What no answer but the page needs: an answer that a browser shows by itself runs nothing.
-const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
-
 /// The text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-const TEXT: &str = "text/plain; charset=utf-8";
-
-const JSON: &str = "application/json";
 
 /// Answers a request; a wrong token a second later.
 pub(super) async fn answer(
@@ -124,61 +115,4 @@ fn stream(
     let frames = events::stream(shared, place, Rc::clone(wants));
     let head = builder(StatusCode::OK, "text/event-stream");
     Ok(finish(head, Answer::Frames(frames)))
-}
-
-fn json(value: &impl Serialize) -> Result<Response<Answer>, Refusal> {
-    match serde_json::to_vec(value) {
-        Ok(body) => Ok(whole(builder(StatusCode::OK, JSON), body)),
-        Err(e) => Err(Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            e.to_string(),
-        )),
-    }
-}
-
-fn refused(refusal: &Refusal) -> Response<Answer> {
-    let status = refusal.status;
-    let body = serde_json::json!({
-        "error": { "status": status.as_u16(), "message": refusal.message }
-    });
-    let head = match status {
-        StatusCode::METHOD_NOT_ALLOWED => builder(status, JSON).header(header::ALLOW, "GET"),
-        StatusCode::UNAUTHORIZED => {
-            builder(status, JSON).header(header::WWW_AUTHENTICATE, "Bearer")
-        }
-        _ => builder(status, JSON),
-    };
-    whole(head, body.to_string())
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response<Answer> {
-    whole(builder(status, TEXT), text)
-}
-
-/// The head of any answer but the page.
-fn builder(status: StatusCode, content: &'static str) -> Builder {
-    with_safety(Response::builder().status(status))
-        .header(header::CONTENT_TYPE, content)
-        .header(header::CONTENT_SECURITY_POLICY, NOTHING)
-}
-
-/// The headers of every answer: it is what it says, for no other site, in no frame, and kept by no
-/// cache.
-pub(super) fn with_safety(builder: Builder) -> Builder {
-    builder
-        .header(header::CACHE_CONTROL, "no-store")
-        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-        .header(header::X_FRAME_OPTIONS, "DENY")
-        .header(header::REFERRER_POLICY, "no-referrer")
-        .header("cross-origin-resource-policy", "same-origin")
-        .header("cross-origin-opener-policy", "same-origin")
-}
-
-pub(super) fn whole(head: Builder, body: impl Into<Bytes>) -> Response<Answer> {
-    finish(head, Answer::Whole(Some(body.into())))
-}
-
-fn finish(head: Builder, body: Answer) -> Response<Answer> {
-    head.body(body)
-        .expect("all names and values are this module's own, and right")
 }
