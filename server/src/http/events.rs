@@ -4,9 +4,10 @@
 
 use super::connections::EventsPlace;
 use super::drive::Wants;
-use super::running::Shared;
+use crate::hub::Hub;
 use crate::telemetry::board::TICK_MS;
 use crate::telemetry::reader::Reader;
+use common::sys::sync::Arc;
 use hyper::body::Bytes;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -28,13 +29,13 @@ struct Events {
 
 /// A stream of events for a connection, which ends when it is dropped.
 pub(super) fn stream(
-    shared: &Shared,
+    hub: &Arc<Hub>,
     place: EventsPlace,
     wants: Rc<Wants>,
 ) -> Box<dyn FnMut() -> Option<Bytes>> {
     let now = Instant::now();
     let mut events = Events {
-        reader: Reader::open(&shared.hub),
+        reader: Reader::open(hub),
         wants,
         _place: place,
         next: now,

@@ -1,11 +1,11 @@
 //! What each request is answered with.
 
-use super::connections::Visit;
+use super::connections::{Connections, Visit};
 use super::drive::{Answer, Wants};
-use super::guard::{self, Refusal, Viewer};
+use super::guard::{self, Hosts, Refusal, Viewer};
 use super::response::{builder, finish, json, refused, text, whole};
-use super::running::Shared;
 use super::{api, events, metrics, page};
+use crate::hub::Hub;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
@@ -14,6 +14,13 @@ use std::time::{Duration, Instant};
 
 /// The text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What all threads share, and every answer is made from.
+pub(super) struct Shared {
+    pub(super) hub: Arc<Hub>,
+    pub(super) hosts: Hosts,
+    pub(super) connections: Arc<Connections>,
+}
 
 /// Answers a request; a wrong token a second later.
 pub(super) async fn answer(
@@ -55,21 +62,22 @@ fn route(
         let message = "a page of another site has no business here";
         return Err(Refusal::new(StatusCode::FORBIDDEN, message));
     }
-    let viewer = guard::viewer(&shared.hub, headers, visit.stream.peer().ip())?;
+    let hub = &shared.hub;
+    let viewer = guard::viewer(hub, headers, visit.stream.peer().ip())?;
     let query = uri.query().unwrap_or_default();
     match uri.path() {
         "/metrics" => {
-            let metrics = metrics::text(shared);
+            let metrics = metrics::text(hub, &shared.connections);
             Ok(whole(builder(StatusCode::OK, PROMETHEUS), metrics))
         }
-        "/api/v1/server" => json(&api::server(shared, viewer)),
+        "/api/v1/server" => json(&api::server(hub, viewer)),
         "/api/v1/members" => {
             lists(viewer)?;
-            json(&api::members(shared, query)?)
+            json(&api::members(hub, query)?)
         }
         "/api/v1/commands" => {
             lists(viewer)?;
-            json(&api::commands(shared, query)?)
+            json(&api::commands(hub, query)?)
         }
         "/api/v1/events" => {
             lists(viewer)?;
@@ -78,7 +86,7 @@ fn route(
         path => match path.strip_prefix("/api/v1/commands/") {
             Some(id) => {
                 lists(viewer)?;
-                json(&api::command(shared, id)?)
+                json(&api::command(hub, id)?)
             }
             None => Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such page")),
         },
@@ -112,7 +120,7 @@ fn stream(
         let message = "as many streams of events are open as may be; close a page";
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message));
     };
-    let frames = events::stream(shared, place, Rc::clone(wants));
+    let frames = events::stream(&shared.hub, place, Rc::clone(wants));
     let head = builder(StatusCode::OK, "text/event-stream");
     Ok(finish(head, Answer::Frames(frames)))
 }
