@@ -2,7 +2,7 @@
 
 use crate::commands::Command;
 use crate::exposure::Guard;
-use crate::files::Files;
+use crate::server_config::Files;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::audit::Audit;
 use common::audit::{AuditOptions, KeptOutcomes};

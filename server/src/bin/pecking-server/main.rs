@@ -6,7 +6,7 @@
 mod cli;
 mod commands;
 mod exposure;
-mod files;
+mod server_config;
 mod service;
 
 use anyhow::Context;
@@ -23,9 +23,9 @@ use common::terminal::config_file::ConfigError;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
 use exposure::Peers;
-use files::Files;
 use server::authority::{Authority, wall_clock};
 use server::{Handle, Server, ServerError, Shutdown};
+use server_config::Files;
 use service::{Hangup, Service};
 use std::fmt::Display;
 use std::io::Write;
