@@ -1,10 +1,15 @@
-//! The contents of files that the command line names, read once at the start; of those that are read again
-//! when they change, `server::files` has the clock. What the server encrypts with is read elsewhere.
+//! What the server is told: what the command line says, and the contents of the files that it names, read once at the
+//! start; of those that are read again when they change, `server::files` has the clock. What the server encrypts with is
+//! read elsewhere.
 
-use crate::cli::Cli;
+use crate::cli::{Cli, ClientCert};
+use common::audit::Audit;
+use common::terminal::console::Console;
 use common::token::{self, TokenError};
 use server::authority::Authority;
-use server::{ExpectedMachines, HttpConfig, Token};
+use server::{
+    ClientCertificates, Config, ExpectedMachines, HttpConfig, ServerTls, Token, Transcript,
+};
 
 /// The contents of the files that the command line names.
 #[derive(Default)]
@@ -62,5 +67,75 @@ impl Cli {
             hosts: self.http_host.clone(),
             token,
         }))
+    }
+
+    /// What it encrypts with, if it does.
+    fn tls(&self) -> Option<ServerTls> {
+        let (cert, key) = (self.cert.clone()?, self.key.clone()?);
+        let clients = self.client_ca.clone().map(|ca| ClientCertificates {
+            ca,
+            required: self.client_cert == ClientCert::Required,
+        });
+        Some(ServerTls { cert, key, clients })
+    }
+
+    /// What the server is told; the transcript goes to a console unless `--quiet`.
+    pub(crate) fn into_config(
+        self,
+        files: Files,
+        audit: Option<Audit>,
+        stdout: &Console,
+    ) -> Config {
+        let transcript = match self.quiet {
+            true => Transcript::default(),
+            false => Transcript::to(stdout.clone()),
+        };
+        let (default, tls) = (Config::default(), self.tls());
+        Config {
+            listen: self.listen,
+            max_clients: self.clients,
+            dispatch: self.dispatch,
+            heartbeat: self.heartbeat,
+            hold: self.hold,
+            state: self.state,
+            drain: self.drain,
+            max_line: self.max_line,
+            max_queue: self.max_queue,
+            max_queue_bytes: self.max_queue_bytes,
+            max_sends: self.max_sends,
+            max_memory: self.max_memory.unwrap_or(default.max_memory),
+            keep_jobs: self.keep_jobs,
+            token: files.token,
+            tls,
+            authority: files.authority,
+            expected: files.expected,
+            audit,
+            http: files.http,
+            transcript,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let cli = Cli::try_parse_from(["server"]).expect("no words are right");
+        let console = Console::start("test", std::io::sink()).expect("a thread");
+        let (config, default) = (
+            cli.into_config(Files::default(), None, &console),
+            Config::default(),
+        );
+        let shown = |c: &Config| {
+            let c = Config {
+                transcript: Transcript::default(),
+                ..c.clone()
+            };
+            format!("{c:?}")
+        };
+        assert_eq!(shown(&config), shown(&default));
     }
 }
