@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod ended;
 mod exposure;
 mod server_config;
 mod service;
@@ -22,6 +23,7 @@ use common::terminal::args;
 use common::terminal::config_file::ConfigError;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
+use ended::{INTERRUPTED, USAGE, exit_code};
 use exposure::Peers;
 use server::authority::{Authority, wall_clock};
 use server::{Handle, Server, ServerError, Shutdown};
@@ -30,12 +32,6 @@ use service::{Hangup, Service};
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
-
-/// The exit code for a wrong command line.
-const USAGE: u8 = 2;
-
-/// The exit code after a second signal: as a shell shows one that ended by SIGINT.
-const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     // The keys of certificates are in memory from here on.
@@ -60,7 +56,7 @@ fn main() -> ExitCode {
         }
     };
     if let Some(command) = cli.command {
-        return command.run();
+        return exit_code(command.run(&Cli::command()));
     }
     if let Some(shell) = cli.completions {
         return print(&Cli::completions(shell));
