@@ -297,10 +297,10 @@ impl Cli {
     }
 
     /// The completion script for a shell.
-    pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking-server", &mut script);
-        script
+        String::from_utf8_lossy(&script).into_owned()
     }
 
     /// How the server guards the address where it shows itself.

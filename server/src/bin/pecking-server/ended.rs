@@ -61,8 +61,8 @@ fn as_owner(owner: u32) -> String {
     )
 }
 
-/// Prints lines to standard output, with which a command has ended well; a reader that has seen
-/// enough of them is no error.
+/// Prints lines to standard output, with which the program ends well; a reader that has seen enough
+/// of them is no error.
 pub(crate) fn print(lines: &str) -> Ended {
     written(io::stdout().write_all(lines.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
