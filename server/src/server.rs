@@ -185,7 +185,11 @@ impl Server {
         #[cfg(not(shuttle))]
         let calculators = calculators.transpose().map_err(ServerError::Thread)?;
         #[cfg(not(shuttle))]
-        let kept = state::start(hub)?;
+        let writer = state::begin(hub).map_err(ServerError::State)?;
+        #[cfg(not(shuttle))]
+        let kept = writer.map(|writer| writer.start(hub)).transpose();
+        #[cfg(not(shuttle))]
+        let kept = kept.map_err(ServerError::Thread)?;
         #[cfg(not(shuttle))]
         let files = files::start(hub).map_err(ServerError::Thread)?;
         #[cfg(not(shuttle))]

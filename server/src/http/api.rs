@@ -1,7 +1,7 @@
 //! The API: what `/api/v1/…` says, as JSON. `docs/http.md` describes it.
 
 use super::guard::{Refusal, Viewer};
-use super::running::Shared;
+use crate::hub::Hub;
 use crate::telemetry::feed::AtTarget;
 use common::limits::MAX_MEMBERS_PAGE;
 use common::wire;
@@ -26,44 +26,40 @@ pub(super) struct ServerAnswer {
     history: Vec<Sample>,
 }
 
-pub(super) fn server(shared: &Shared, viewer: Viewer) -> ServerAnswer {
-    let expected = shared.hub.config.expected.as_ref();
+pub(super) fn server(hub: &Hub, viewer: Viewer) -> ServerAnswer {
+    let expected = hub.config.expected.as_ref();
     let expected = expected.filter(|_| viewer.lists).map(|expected| {
         let known = expected.known();
         known.machines.names().map(ToOwned::to_owned).collect()
     });
     ServerAnswer {
         expected,
-        facts: shared.hub.facts(),
-        departed: viewer.lists.then(|| shared.telemetry.departed.after(0).1),
-        history: shared.telemetry.history.samples.after(0).1,
+        facts: hub.facts(),
+        departed: viewer.lists.then(|| hub.telemetry.departed.after(0).1),
+        history: hub.telemetry.history.samples.after(0).1,
     }
 }
 
 /// `/api/v1/members?from=N&limit=N`: what `members` of the wire says to a client that may list.
-pub(super) fn members(shared: &Shared, query: &str) -> Result<wire::Members, Refusal> {
+pub(super) fn members(hub: &Hub, query: &str) -> Result<wire::Members, Refusal> {
     let [from, limit] = numbers(query, ["from", "limit"])?;
     let limit = limit.unwrap_or(MAX_MEMBERS_PAGE).min(MAX_MEMBERS_PAGE);
-    let hub = &shared.hub;
     Ok(hub.roster.page(from.unwrap_or(0), limit, hub.timers.now()))
 }
 
 /// `/api/v1/commands?limit=N`: the newest ones, the newest first.
-pub(super) fn commands(shared: &Shared, query: &str) -> Result<serde_json::Value, Refusal> {
+pub(super) fn commands(hub: &Hub, query: &str) -> Result<serde_json::Value, Refusal> {
     let [limit] = numbers(query, ["limit"])?;
-    let kept = shared.telemetry.feed.newest(limit.unwrap_or(COMMANDS));
+    let kept = hub.telemetry.feed.newest(limit.unwrap_or(COMMANDS));
     let summaries: Vec<WatchedCommand<'_>> =
         kept.iter().rev().map(|shown| shown.summary()).collect();
-    let taken = shared.telemetry.counters.totals().taken;
+    let taken = hub.telemetry.counters.totals().taken;
     Ok(serde_json::json!({ "commands": summaries, "total": taken }))
 }
 
 /// `/api/v1/commands/ID`: one command, with its targets.
-pub(super) fn command(shared: &Shared, id: &str) -> Result<serde_json::Value, Refusal> {
-    let shown = id
-        .parse()
-        .ok()
-        .and_then(|id| shared.telemetry.feed.find(id));
+pub(super) fn command(hub: &Hub, id: &str) -> Result<serde_json::Value, Refusal> {
+    let shown = id.parse().ok().and_then(|id| hub.telemetry.feed.find(id));
     let Some(shown) = shown else {
         let message = "this command is not among those that are kept";
         return Err(Refusal::new(StatusCode::NOT_FOUND, message));

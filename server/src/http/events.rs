@@ -4,7 +4,6 @@
 
 use super::connections::EventsPlace;
 use super::drive::Wants;
-use super::running::Shared;
 use crate::hub::Hub;
 use crate::watch::board::TICK_MS;
 use crate::watch::reader::Reader;
@@ -31,14 +30,14 @@ struct Events {
 
 /// A stream of events for a connection, which ends when it is dropped.
 pub(super) fn stream(
-    shared: &Shared,
+    hub: &Arc<Hub>,
     place: EventsPlace,
     wants: Rc<Wants>,
 ) -> Box<dyn FnMut() -> Option<Bytes>> {
     let now = Instant::now();
     let mut events = Events {
-        hub: Arc::clone(&shared.hub),
-        reader: Reader::open(&shared.hub.readers),
+        hub: Arc::clone(hub),
+        reader: Reader::open(&hub.readers),
         wants,
         _place: place,
         next: now,

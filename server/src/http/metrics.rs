@@ -1,7 +1,7 @@
 //! `/metrics`: the text format of Prometheus (version 0.0.4). It is a page of lines, and its values
 //! are this server's own numbers, so it is made here; what reads it in the tests is not.
 
-use super::running::Shared;
+use super::connections::Connections;
 use crate::hub::Hub;
 use crate::telemetry::counters::{BOUNDS_MS, Totals};
 use crate::version;
@@ -14,14 +14,15 @@ use common::wire::tier::Tier;
 use std::fmt::{Display, Write};
 
 /// The lines of all metrics.
-pub(super) fn text(shared: &Shared) -> String {
+pub(super) fn text(hub: &Hub, connections: &Connections) -> String {
     let mut text = Text::default();
-    let totals = shared.telemetry.counters.totals();
+    let totals = hub.telemetry.counters.totals();
     build(&mut text);
-    members(&mut text, shared, &totals);
+    members(&mut text, hub, &totals);
     commands(&mut text, &totals);
-    traffic(&mut text, shared, &totals);
-    process(&mut text, shared);
+    traffic(&mut text, hub, &totals);
+    visits(&mut text, connections);
+    process(&mut text, hub);
     text.0
 }
 
@@ -110,8 +111,7 @@ const OF_TIER: [&str; 4] = [
     "pecking_queued",
 ];
 
-fn members(text: &mut Text, shared: &Shared, totals: &Totals) {
-    let hub = &shared.hub;
+fn members(text: &mut Text, hub: &Hub, totals: &Totals) {
     let mut tiers = [[0; OF_TIER.len()]; Tier::LOWEST.number() as usize + 1];
     let mut waiting = 0;
     hub.roster.look(|view| {
@@ -148,7 +148,7 @@ fn members(text: &mut Text, shared: &Shared, totals: &Totals) {
     text.one("pecking_joins_total", totals.joined);
     text.one("pecking_leaves_total", totals.left);
     text.one("pecking_slow_consumers_total", totals.slow);
-    refusals(text, shared);
+    refusals(text, hub);
 }
 
 /// How many of these machines are not here.
@@ -159,8 +159,8 @@ fn missing(hub: &Hub, expected: &Expected) -> usize {
 }
 
 /// Those that there were: a metric without a value says nothing.
-fn refusals(text: &mut Text, shared: &Shared) {
-    let refusals = shared.telemetry.refusals();
+fn refusals(text: &mut Text, hub: &Hub) {
+    let refusals = hub.telemetry.refusals();
     if refusals.is_empty() {
         return;
     }
@@ -197,22 +197,25 @@ fn commands(text: &mut Text, totals: &Totals) {
     text.value(&format!("{name}_count"), &[], all);
 }
 
-fn traffic(text: &mut Text, shared: &Shared, totals: &Totals) {
+fn traffic(text: &mut Text, hub: &Hub, totals: &Totals) {
     text.one("pecking_received_bytes_total", totals.received);
     text.one("pecking_sent_bytes_total", totals.written);
     text.one("pecking_output_bytes_total", totals.output);
-    if let Some(audit) = &shared.hub.config.audit {
+    if let Some(audit) = &hub.config.audit {
         text.one("pecking_audit_waiting_records", audit.waiting());
         text.one("pecking_audit_crowded", u8::from(audit.is_crowded()));
         text.one("pecking_audit_failing", u8::from(audit.is_failing()));
     }
-    let (open, events) = shared.connections.count();
+}
+
+fn visits(text: &mut Text, connections: &Connections) {
+    let (open, events) = connections.count();
     text.one("pecking_http_connections", open);
     text.one("pecking_http_event_streams", events);
 }
 
-fn process(text: &mut Text, shared: &Shared) {
-    let started = shared.telemetry.started_ms as f64 / 1000.0;
+fn process(text: &mut Text, hub: &Hub) {
+    let started = hub.telemetry.started_ms as f64 / 1000.0;
     text.one("process_start_time_seconds", started);
     let open = descriptor_count().or_else(|| Some(open_descriptors().ok()?.len() as u64));
     if let Some(open) = open {

@@ -21,6 +21,7 @@ mod events;
 mod guard;
 mod metrics;
 mod page;
+mod response;
 mod routes;
 mod running;
 

@@ -4,7 +4,7 @@
 //! that a client gives itself.
 
 use super::drive::Answer;
-use super::routes::{whole, with_safety};
+use super::response::{whole, with_safety};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hyper::{Response, StatusCode, header};
 use sha2::{Digest, Sha256};

@@ -2,10 +2,10 @@
 
 use super::connections::{Connections, Visit};
 use super::drive::{self, Wants};
+use super::encrypt;
 use super::guard::Hosts;
-use super::{encrypt, routes};
+use super::routes::{self, Shared};
 use crate::hub::Hub;
-use crate::telemetry::Telemetry;
 use common::net::listener::{Listener, Waker};
 use common::net::stream::Stream;
 use common::sys::sync::Arc;
@@ -32,14 +32,6 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(crate) struct Bound {
     listener: Arc<Listener>,
     waker: Waker,
-}
-
-/// What all of its threads share.
-pub(super) struct Shared {
-    pub(super) hub: Arc<Hub>,
-    pub(super) telemetry: Arc<Telemetry>,
-    pub(super) hosts: Hosts,
-    pub(super) connections: Arc<Connections>,
 }
 
 /// The running threads; dropping it ends them.
@@ -74,7 +66,6 @@ impl Bound {
         let shared = Arc::new(Shared {
             hosts: Hosts::of(hub),
             hub: Arc::clone(hub),
-            telemetry: Arc::clone(&hub.telemetry),
             connections: Arc::default(),
         });
         let mut running = Running {
@@ -176,7 +167,7 @@ fn keep_time(shared: &Shared, ended: &Receiver<()>) {
     loop {
         let hub = &shared.hub;
         let load = hub.roster.look(|view| view.load());
-        shared.telemetry.end_second(load);
+        hub.telemetry.end_second(load);
         shared.connections.sweep(hub.timers.now());
         next = (next + SECOND).max(Instant::now());
         match ended.recv_deadline(next) {

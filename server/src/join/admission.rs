@@ -2,10 +2,10 @@
 //! for their errors.
 
 use crate::authority::Rules;
+use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Forbidden, Grant};
 use crate::authority::token::TokenHash;
 use crate::connection::hold::{self, TOKEN_DIGITS};
-use crate::join::resuming::ComesBack;
 use crate::join::throttle::Throttle;
 use crate::join::token::Token;
 use crate::member::Terms;
@@ -88,6 +88,15 @@ pub(crate) struct Wanted {
     pub(crate) hold: bool,
     /// The place that it comes back to; nothing else counts then.
     pub(crate) resume: Option<Box<ComesBack>>,
+}
+
+/// What a client shows to come back.
+pub(crate) struct ComesBack {
+    /// The number of the member that the token is of.
+    pub(crate) member: Option<u64>,
+    pub(crate) token: TokenHash,
+    /// How many of this server's lines it has received.
+    pub(crate) received: u64,
 }
 
 /// What a client has proven, by these rules.
@@ -193,6 +202,13 @@ impl Wanted {
             hold,
             resume,
         }))
+    }
+
+    /// What stays with the member of what it has proven.
+    #[inline(never)]
+    pub(super) fn bearer(&self) -> Option<Box<Bearer>> {
+        let proven = self.proven.as_ref()?;
+        Some(Box::new(Bearer::new(proven.grant.clone())))
     }
 
     /// What the roster looks at.

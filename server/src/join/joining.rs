@@ -1,6 +1,5 @@
 //! The lines of a session before it has joined, and how `join` gives it a rank.
 
-use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Proof, showed};
 use crate::authority::{redact, wall_clock};
 use crate::connection::hold::{Hold, new_token, random};
@@ -9,19 +8,16 @@ use crate::holds;
 use crate::hub::Hub;
 use crate::join::admission::{Proven, Wanted, check_token, not_admitted, prove};
 use crate::join::throttle::ANSWER_DELAY_MS;
+use crate::join::welcome::welcome;
 use crate::member::Member;
-use crate::millis;
 use crate::ranking::{Admitted, Standing};
 use crate::record;
 use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
-use common::wire::message::{
-    Code, Id, Malformed, Message, RpcError, append_result, clip, error_line,
-};
+use common::wire::message::{Code, Id, Malformed, Message, RpcError, clip, error_line};
 use common::wire::method::ClientMethod;
-use common::wire::name::Name;
-use common::wire::{Joined, Resumable, Resumed, method};
+use common::wire::{Resumable, method};
 use serde_json::value::RawValue;
 
 impl Session<'_> {
@@ -177,7 +173,7 @@ impl Session<'_> {
     fn admit(&mut self, id: &Id, mut wanted: Box<Wanted>) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
         let terms = wanted.terms.clone();
-        let bearer = bearer(&wanted);
+        let bearer = wanted.bearer();
         let make = |id, name| {
             let joined = hub.timers.now();
             Member::new(id, name, terms, bearer, joined, Arc::clone(connection))
@@ -251,13 +247,6 @@ fn without_token(mut error: RpcError) -> RpcError {
     error
 }
 
-/// What stays with the member of what it has proven.
-#[inline(never)]
-pub(super) fn bearer(wanted: &Wanted) -> Option<Box<Bearer>> {
-    let proven = wanted.proven.as_ref()?;
-    Some(Box::new(Bearer::new(proven.grant.clone())))
-}
-
 /// Whether a line, or the start of one, looks like that of an HTTP request: a method and what it
 /// is about (RFC 9112 §3), and `HTTP/` if the line is whole.
 fn looks_like_http(line: &[u8]) -> bool {
@@ -293,43 +282,4 @@ fn first_welcome(hub: &Hub, id: &Id, member: &Member, standing: Standing, place:
     if let Some(hold) = hold {
         member.connection.set_hold(hold);
     }
-}
-
-/// Bytes that most answers to `join` have room in: a buffer that grows leaves pieces, which the
-/// allocator keeps for the thread of each session, and takes more of its stack.
-const WELCOME_BYTES: usize = 320;
-
-/// The answer to a `join`: with what brings the client back, if that is held, and with what it is back
-/// at, if it is.
-#[inline(never)]
-pub(super) fn welcome(
-    hub: &Hub,
-    id: &Id,
-    member: &Member,
-    standing: Standing,
-    (resume, resumed): (Option<Resumable>, Option<Resumed>),
-) -> Vec<u8> {
-    let bearer = member.bearer.as_ref();
-    let hold = member.connection.hold();
-    let joined = Joined {
-        member: member.id,
-        name: Name::known(member.name.to_string()),
-        rank: standing.rank,
-        tier: member.tier,
-        members: standing.members,
-        heartbeat_ms: millis(hub.config.heartbeat),
-        max_line: hub.config.max_line,
-        run: Some(hub.run.to_string()),
-        identity: bearer.and_then(|bearer| Some(bearer.wire_identity()?.into_owned())),
-        role: bearer.map(|bearer| bearer.role().into_owned()),
-        may: bearer.map(|bearer| bearer.grant().role().may.clone()),
-        resume,
-        resumed,
-        received: hold
-            .filter(|_| resumed == Some(Resumed::Lines))
-            .map(Hold::received),
-    };
-    let mut line = Vec::with_capacity(WELCOME_BYTES);
-    append_result(&mut line, id, &joined);
-    line
 }

@@ -7,15 +7,16 @@
 //! 4. The session reads the first lines ([`joining`]); HTTP and other protocols end here.
 //! 5. [`admission`] checks what `join` asks for; [`throttle`] bounds how often an address may guess
 //!    the [`token`].
-//! 6. The roster (`ranking/`) ranks the member last of its tier, and its answer is queued. Or the client comes
-//!    back to its place ([`resuming`]).
+//! 6. The roster (`ranking/`) ranks the member last of its tier, and its answer ([`welcome`]) is queued. Or the client
+//!    comes back to its place ([`resuming`]).
 
 pub(crate) mod acceptor;
-pub(crate) mod admission;
+mod admission;
 #[cfg(not(shuttle))]
 mod encrypting;
 pub(crate) mod handshakes;
 mod joining;
-pub(crate) mod resuming;
+mod resuming;
 pub(crate) mod throttle;
 pub(crate) mod token;
+mod welcome;

@@ -9,8 +9,8 @@ use crate::authority::token::TokenHash;
 use crate::connection::hold::{Claim, Hold, new_token, random};
 use crate::eviction;
 use crate::holds;
-use crate::join::admission::{Wanted, not_admitted};
-use crate::join::joining::{bearer, welcome};
+use crate::join::admission::{ComesBack, Wanted, not_admitted};
+use crate::join::welcome::welcome;
 use crate::member::Member;
 use crate::ranking::{NotAdmitted, Standing};
 use crate::session::Session;
@@ -20,15 +20,6 @@ use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError};
 use common::wire::{Resumable, Resumed};
 use std::time::Instant;
-
-/// What a client shows to come back.
-pub(crate) struct ComesBack {
-    /// The number of the member that the token is of.
-    pub(crate) member: Option<u64>,
-    pub(crate) token: TokenHash,
-    /// How many of this server's lines it has received.
-    pub(crate) received: u64,
-}
 
 #[cold]
 #[inline(never)]
@@ -141,7 +132,7 @@ impl Session<'_> {
             earlier.id,
             earlier.name.clone(),
             terms,
-            bearer(wanted),
+            wanted.bearer(),
             earlier.joined,
             Arc::clone(connection),
         );

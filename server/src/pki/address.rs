@@ -1,8 +1,10 @@
 //! The address that clients dial: a name of the server, its port, and the pin of its authority. `init`
 //! keeps it in the folder, as no certificate has a port.
 
+use super::file_names::ADDRESS;
+use super::issuer::server_names;
+use super::names::ServerNames;
 use super::show::authority;
-use super::{ADDRESS, ServerNames, server_names};
 use common::net::tls::pin::Pin;
 use std::path::Path;
 

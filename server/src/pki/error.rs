@@ -1,6 +1,6 @@
 //! Why a certificate was not made, renewed or shown: one sentence each.
 
-use super::CA_CERT;
+use super::file_names::CA_CERT;
 use crate::authority::AuthError;
 use common::net::tls::files::TlsFileError;
 use common::sys::trusted_file::Distrust;

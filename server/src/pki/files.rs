@@ -1,7 +1,7 @@
 //! Files of a folder of certificates: new ones overwrite nothing, and go again if a later one cannot
 //! be written; a renewed one takes the place of the old one by a rename, so no reader sees half.
 
-use super::PkiError;
+use super::error::PkiError;
 use common::sys::replace_file::replace_file;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};

@@ -1,11 +1,13 @@
 //! One folder with everything that a server needs so that other machines can reach it.
 
 use super::address;
-use super::files::{self, SECRET, Written};
-use super::{
-    ADDRESS, AGENT_TOKEN, AUTH, CA_CERT, CA_KEY, Issuer, OPERATOR_TOKEN, PkiError, SERVER_CERT,
-    SERVER_KEY, ServerNames,
+use super::error::PkiError;
+use super::file_names::{
+    ADDRESS, AGENT_TOKEN, AUTH, CA_CERT, CA_KEY, OPERATOR_TOKEN, SERVER_CERT, SERVER_KEY,
 };
+use super::files::{self, SECRET, Written};
+use super::issuer::Issuer;
+use super::names::ServerNames;
 use crate::authority::NewCredential;
 use common::sys::trusted_file::{self, Finds};
 use std::path::Path;

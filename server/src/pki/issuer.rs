@@ -3,9 +3,10 @@
 //! All keys are of the curve P-256, which every TLS library has. A renewed certificate is for the
 //! same key, so pins go on to fit, and the authority never needs a client's key.
 
+use super::error::PkiError;
+use super::file_names::{CA_CERT, CA_KEY, SERVER, SERVER_CERT, cert_of, key_of};
 use super::files::{self, PUBLIC, SECRET, Written};
 use super::names::{ClientName, ServerNames};
-use super::{CA_CERT, CA_KEY, PkiError, SERVER, SERVER_CERT, cert_of, key_of};
 use crate::authority::wall_clock;
 use common::net::tls::certificate::{self, parse};
 use common::net::tls::files::{certificates, key};

@@ -1,6 +1,6 @@
 //! Names that certificates may have: those by which clients dial a server, and those of clients.
 
-use super::{CA_CERT, SERVER};
+use super::file_names::{CA_CERT, SERVER};
 use common::wire::message::clip;
 use common::wire::name::Name;
 use rcgen::SanType;

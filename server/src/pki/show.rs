@@ -1,7 +1,8 @@
 //! What certificates say, for people.
 
+use super::error::PkiError;
+use super::file_names::CA_CERT;
 use super::issuer::{address, is_signed_by};
-use super::{CA_CERT, PkiError};
 use common::net::tls::certificate::parse;
 use common::net::tls::files::{certificates, unusable};
 use common::net::tls::pin::Pin;

@@ -7,6 +7,7 @@ use common::net::tls::pin::Pin;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A folder with an authority for `localhost`.

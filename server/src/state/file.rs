@@ -4,12 +4,12 @@
 //! A whole file is written beside the one that it replaces and then renamed, so one that is there is
 //! never half of one. What is appended may be cut by a power failure; then the last line is no line.
 
-use super::record::{Replay, VERSION};
+use super::record::{Line, MAX_LINE, Replay, VERSION, first_line};
 use common::sys::resources::file_size_limit;
 use common::sys::trusted_file::{self, Distrust, Finds};
 use common::terminal::escape::path_line;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, BufReader, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -212,6 +212,51 @@ impl StateFile {
             None => Err(ErrorKind::NotFound.into()),
             Some(false) => Err(io::Error::other("another file stands in its place")),
         }
+    }
+}
+
+impl Replay {
+    /// Reads a file, as far as it can be read.
+    pub(super) fn read(mut from: impl BufRead) -> Result<Replay, NoState> {
+        let mut replay = Replay::default();
+        let mut line = Vec::new();
+        if !replay.next_line(&mut from, &mut line)? {
+            return Ok(replay);
+        }
+        if !replay.is_cut || !first_line().starts_with(&line) {
+            match Line::read(&line) {
+                Some(Line::Version(VERSION)) => {}
+                Some(Line::Version(version)) if version > VERSION => {
+                    return Err(NoState::Newer(version));
+                }
+                _ => return Err(NoState::Foreign),
+            }
+        }
+        while replay.next_line(&mut from, &mut line)? {
+            match Line::read(&line) {
+                // The end may lack some digits.
+                Some(known) if !replay.is_cut => replay.take(known),
+                _ => replay.unreadable += u64::from(!replay.is_cut),
+            }
+        }
+        Ok(replay)
+    }
+
+    /// The next line, or as much of it as is more than any line has. `false`: there is none.
+    fn next_line(&mut self, from: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, NoState> {
+        line.clear();
+        let mut bounded = from.by_ref().take(MAX_LINE as u64 + 1);
+        let read = bounded.read_until(b'\n', line)?;
+        let has_end = line.pop_if(|last| *last == b'\n').is_some();
+        if !has_end && read > MAX_LINE {
+            let skipped = from.skip_until(b'\n')?;
+            self.is_cut = skipped == 0;
+            return Ok(true);
+        }
+        if read > 0 {
+            self.is_cut = !has_end;
+        }
+        Ok(read > 0)
     }
 }
 

@@ -16,7 +16,7 @@ mod record;
 mod writer;
 
 pub use file::{NoState, StateError, check};
-pub(crate) use writer::start;
+pub(crate) use writer::begin;
 
 use crate::member::Member;
 use common::sys::sync::atomic::{AtomicU64, Ordering};

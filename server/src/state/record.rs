@@ -5,7 +5,6 @@
 //! anywhere says what was so a moment before, and what is appended once is never changed. No line
 //! has a time in it, so no clock can make a place too old or too young.
 
-use super::file::NoState;
 use crate::authority::token::TokenHash;
 use crate::connection::hold::NUMBER_DIGITS;
 use common::limits::MAX_SLOTS;
@@ -15,7 +14,6 @@ use common::wire::tags::Tags;
 use common::wire::tier::Tier;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
-use std::io::{BufRead, Read};
 use std::net::SocketAddr;
 
 /// The version that this program writes, and the only one that it reads.
@@ -105,7 +103,8 @@ impl Line {
         to.push(b'\n');
     }
 
-    fn read(line: &[u8]) -> Option<Line> {
+    /// Reads one, without its end.
+    pub(super) fn read(line: &[u8]) -> Option<Line> {
         let line = serde_json::from_slice(line).ok()?;
         let is_right = match &line {
             Line::Version(_) => true,
@@ -141,49 +140,6 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Reads a file, as far as it can be read.
-    pub(super) fn read(mut from: impl BufRead) -> Result<Replay, NoState> {
-        let mut replay = Replay::default();
-        let mut line = Vec::new();
-        if !replay.next_line(&mut from, &mut line)? {
-            return Ok(replay);
-        }
-        if !replay.is_cut || !first_line().starts_with(&line) {
-            match Line::read(&line) {
-                Some(Line::Version(VERSION)) => {}
-                Some(Line::Version(version)) if version > VERSION => {
-                    return Err(NoState::Newer(version));
-                }
-                _ => return Err(NoState::Foreign),
-            }
-        }
-        while replay.next_line(&mut from, &mut line)? {
-            match Line::read(&line) {
-                // The end may lack some digits.
-                Some(known) if !replay.is_cut => replay.take(known),
-                _ => replay.unreadable += u64::from(!replay.is_cut),
-            }
-        }
-        Ok(replay)
-    }
-
-    /// The next line, or as much of it as is more than any line has. `false`: there is none.
-    fn next_line(&mut self, from: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, NoState> {
-        line.clear();
-        let mut bounded = from.by_ref().take(MAX_LINE as u64 + 1);
-        let read = bounded.read_until(b'\n', line)?;
-        let has_end = line.pop_if(|last| *last == b'\n').is_some();
-        if !has_end && read > MAX_LINE {
-            let skipped = from.skip_until(b'\n')?;
-            self.is_cut = skipped == 0;
-            return Ok(true);
-        }
-        if read > 0 {
-            self.is_cut = !has_end;
-        }
-        Ok(read > 0)
-    }
-
     pub(super) fn take(&mut self, line: Line) {
         match line {
             Line::Version(_) => self.unreadable += 1,
@@ -198,7 +154,7 @@ impl Replay {
 }
 
 /// The first line, without its end.
-fn first_line() -> Vec<u8> {
+pub(super) fn first_line() -> Vec<u8> {
     let mut line = Vec::new();
     Line::Version(VERSION).write_to(&mut line);
     line.pop();

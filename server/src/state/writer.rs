@@ -9,7 +9,6 @@ use super::record::{Line, Replay, whole};
 use super::{AHEAD, State};
 use crate::holds;
 use crate::hub::Hub;
-use crate::server::ServerError;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
 use common::sys::thread::{self, JoinHandle};
@@ -49,11 +48,11 @@ pub(crate) struct Running {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Holds the places that the state file has, and starts the thread that keeps it, if there is one.
+/// Holds the places that the state file has, and reserves numbers in it, if there is one.
 ///
 /// # Errors
-/// The file cannot be replaced, or the system has no thread left.
-pub(crate) fn start(hub: &Arc<Hub>) -> Result<Option<Running>, ServerError> {
+/// The file cannot be replaced.
+pub(crate) fn begin(hub: &Arc<Hub>) -> Result<Option<Writer>, StateError> {
     let opened = hub.state.as_ref().map(|state| {
         let opened = common::sys::sync::lock(&state.opened).take();
         (state, opened)
@@ -71,6 +70,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> Result<Option<Running>, ServerError> {
     let mut writer = Writer {
         file,
         named: state.file.clone(),
+        asked: state.asked.1.clone(),
         written: replay,
         synced: None,
         is_unsynced: false,
@@ -78,19 +78,8 @@ pub(crate) fn start(hub: &Arc<Hub>) -> Result<Option<Running>, ServerError> {
         pause: GATHER,
         trouble: None,
     };
-    writer.begin(hub, state).map_err(ServerError::State)?;
-    let (stop, stopped) = bounded(0);
-    let (runs, ended) = bounded(0);
-    let (hub, asked) = (Arc::clone(hub), state.asked.1.clone());
-    let thread = thread::spawn("state", move || {
-        let _runs: Sender<Infallible> = runs;
-        writer.run(&hub, &asked, &stopped);
-    });
-    Ok(Some(Running {
-        stop: Some(stop),
-        ended,
-        thread: Some(thread.map_err(ServerError::Thread)?),
-    }))
+    writer.reserve_numbers(hub, state)?;
+    Ok(Some(writer))
 }
 
 fn tell_damage(replay: &Replay, shown: &str) {
@@ -114,9 +103,11 @@ impl Drop for Running {
 }
 
 /// What the thread knows.
-struct Writer {
+pub(crate) struct Writer {
     file: StateFile,
     named: PathBuf,
+    /// Wakes up the thread.
+    asked: Receiver<()>,
     /// What the file says.
     written: Replay,
     synced: Option<Instant>,
@@ -129,12 +120,31 @@ struct Writer {
 }
 
 impl Writer {
+    /// Starts the thread that keeps the file.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub(crate) fn start(self, hub: &Arc<Hub>) -> io::Result<Running> {
+        let (stop, stopped) = bounded(0);
+        let (runs, ended) = bounded(0);
+        let hub = Arc::clone(hub);
+        let thread = thread::spawn("state", move || {
+            let _runs: Sender<Infallible> = runs;
+            self.run(&hub, &stopped);
+        })?;
+        Ok(Running {
+            stop: Some(stop),
+            ended,
+            thread: Some(thread),
+        })
+    }
+
     /// Writes the file anew before the first client joins, so that numbers are reserved. A disk that
     /// is full is no reason not to serve.
-    fn begin(&mut self, hub: &Hub, state: &State) -> Result<(), StateError> {
+    fn reserve_numbers(&mut self, hub: &Hub, state: &State) -> Result<(), StateError> {
         self.reserve(hub, AHEAD);
-        let begun = self.replace();
-        if let Err(error) = begun {
+        let replaced = self.replace();
+        if let Err(error) = replaced {
             if matches!(
                 error.kind(),
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
@@ -147,12 +157,12 @@ impl Writer {
         Ok(())
     }
 
-    fn run(mut self, hub: &Hub, asked: &Receiver<()>, stopped: &Receiver<Infallible>) {
+    fn run(mut self, hub: &Hub, stopped: &Receiver<Infallible>) {
         loop {
             let due = self.due().map_or_else(never, after);
             select! {
                 recv(stopped) -> _ => break,
-                recv(asked) -> _ => {
+                recv(self.asked) -> _ => {
                     // What happens meanwhile is written with it.
                     if stopped.recv_timeout(self.pause) == Err(RecvTimeoutError::Disconnected) {
                         break;

@@ -2,21 +2,15 @@
 
 use crate::commands::Command;
 use crate::exposure::Guard;
-use crate::files::Files;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use common::audit::Audit;
 use common::audit::{AuditOptions, KeptOutcomes};
 use common::logging::format::LogFormat;
 use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError, Settings};
-use common::terminal::console::Console;
 use common::wire::selector::Selector;
 use rustls::pki_types::ServerName;
 use server::pki;
-use server::{
-    ClientCertificates, Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS,
-    ServerTls, Transcript,
-};
+use server::{HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -303,10 +297,10 @@ impl Cli {
     }
 
     /// The completion script for a shell.
-    pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking-server", &mut script);
-        script
+        String::from_utf8_lossy(&script).into_owned()
     }
 
     /// How the server guards the address where it shows itself.
@@ -327,52 +321,6 @@ impl Cli {
             asks: self.token_file.is_some() || self.auth.is_some() || asks_for_certificate,
             plain: self.plain,
             open: self.open,
-        }
-    }
-
-    /// What it encrypts with, if it does.
-    fn tls(&self) -> Option<ServerTls> {
-        let (cert, key) = (self.cert.clone()?, self.key.clone()?);
-        let clients = self.client_ca.clone().map(|ca| ClientCertificates {
-            ca,
-            required: self.client_cert == ClientCert::Required,
-        });
-        Some(ServerTls { cert, key, clients })
-    }
-
-    /// What the server is told; the transcript goes to a console unless `--quiet`.
-    pub(crate) fn into_config(
-        self,
-        files: Files,
-        audit: Option<Audit>,
-        stdout: &Console,
-    ) -> Config {
-        let transcript = match self.quiet {
-            true => Transcript::default(),
-            false => Transcript::to(stdout.clone()),
-        };
-        let (default, tls) = (Config::default(), self.tls());
-        Config {
-            listen: self.listen,
-            max_clients: self.clients,
-            dispatch: self.dispatch,
-            heartbeat: self.heartbeat,
-            hold: self.hold,
-            state: self.state,
-            drain: self.drain,
-            max_line: self.max_line,
-            max_queue: self.max_queue,
-            max_queue_bytes: self.max_queue_bytes,
-            max_sends: self.max_sends,
-            max_memory: self.max_memory.unwrap_or(default.max_memory),
-            keep_jobs: self.keep_jobs,
-            token: files.token,
-            tls,
-            authority: files.authority,
-            expected: files.expected,
-            audit,
-            http: files.http,
-            transcript,
         }
     }
 }
@@ -444,23 +392,5 @@ mod tests {
             let line = args::one_line_error(&error.to_string());
             assert!(line.contains(expected) && !line.contains('\n'), "{line}");
         }
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_the_library() {
-        let cli = Cli::try_parse_from(["server"]).expect("no words are right");
-        let console = Console::start("test", std::io::sink()).expect("a thread");
-        let (config, default) = (
-            cli.into_config(Files::default(), None, &console),
-            Config::default(),
-        );
-        let shown = |c: &Config| {
-            let c = Config {
-                transcript: Transcript::default(),
-                ..c.clone()
-            };
-            format!("{c:?}")
-        };
-        assert_eq!(shown(&config), shown(&default));
     }
 }

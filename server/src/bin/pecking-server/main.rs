@@ -5,8 +5,9 @@
 
 mod cli;
 mod commands;
+mod ended;
 mod exposure;
-mod files;
+mod server_config;
 mod service;
 
 use anyhow::Context;
@@ -22,20 +23,14 @@ use common::terminal::args;
 use common::terminal::config_file::ConfigError;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
+use ended::{INTERRUPTED, USAGE, exit_code, print};
 use exposure::Peers;
-use files::Files;
 use server::authority::{Authority, wall_clock};
 use server::{Handle, Server, ServerError, Shutdown};
+use server_config::Files;
 use service::{Hangup, Service};
 use std::fmt::Display;
-use std::io::Write;
 use std::process::ExitCode;
-
-/// The exit code for a wrong command line.
-const USAGE: u8 = 2;
-
-/// The exit code after a second signal: as a shell shows one that ended by SIGINT.
-const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     // The keys of certificates are in memory from here on.
@@ -60,10 +55,10 @@ fn main() -> ExitCode {
         }
     };
     if let Some(command) = cli.command {
-        return command.run();
+        return exit_code(command.run(&Cli::command()));
     }
     if let Some(shell) = cli.completions {
-        return print(&Cli::completions(shell));
+        return exit_code(print(&Cli::completions(shell)));
     }
     let format = cli.log_format;
     let wrong = |why: &dyn Display| {
@@ -75,7 +70,7 @@ fn main() -> ExitCode {
         Err(e) => return wrong(&e),
     };
     if cli.check_config {
-        return print(settings.in_force(&Cli::command()).as_bytes());
+        return exit_code(print(&settings.in_force(&Cli::command())));
     }
     let audit = match cli.audit.open(cli.audit_outcomes) {
         Ok(audit) => audit,
@@ -96,17 +91,6 @@ fn main() -> ExitCode {
                 false => ExitCode::FAILURE,
             }
         }
-    }
-}
-
-/// Prints what was asked for. A reader that has seen enough of it is no error.
-fn print(text: &[u8]) -> ExitCode {
-    match std::io::stdout().write_all(text) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(&format!("error: cannot write to standard output: {e}"));
-            ExitCode::FAILURE
-        }
-        _ => ExitCode::SUCCESS,
     }
 }
 

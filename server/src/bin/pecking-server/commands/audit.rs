@@ -1,6 +1,7 @@
 //! `pecking-server audit`: reads the files of an audit log, of the server or of an executor.
 
-use super::{Ended, identity, name, print, written};
+use super::names::{identity, name};
+use crate::ended::{Ended, print, written};
 use clap::{Args, Subcommand};
 use common::audit::Hash;
 use common::audit::show::{Filter, ShowError, show, since};

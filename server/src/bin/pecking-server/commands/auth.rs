@@ -1,6 +1,7 @@
 //! `pecking-server auth`: changes, checks and tries an auth file.
 
-use super::{Ended, identity, name, print};
+use super::names::{identity, name};
+use crate::ended::{Ended, print};
 use clap::{ArgGroup, Args, Subcommand};
 use common::terminal::args;
 use common::terminal::console::complain;

@@ -1,7 +1,7 @@
 //! `pecking-server init`: makes what a server needs that other machines reach, and prints the
 //! lines that start it and its first clients.
 
-use super::{Ended, print};
+use crate::ended::{Ended, print};
 use anyhow::Context;
 use clap::Args;
 use common::terminal::args;

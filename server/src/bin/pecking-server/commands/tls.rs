@@ -1,7 +1,7 @@
 //! `pecking-server tls`: makes, renews and shows certificates.
 
 use super::init::{absolute, word};
-use super::{Ended, print};
+use crate::ended::{Ended, print};
 use clap::{Args, Subcommand};
 use common::terminal::escape::one_line;
 use server::authority::wall_clock;
