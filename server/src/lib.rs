@@ -72,6 +72,7 @@ mod watch;
 #[doc(hidden)]
 pub use testing::bench as bench_support;
 
+pub use clock::wall_clock;
 pub use common::audit;
 pub use config::{
     ClientCertificates, Config, HEARTBEAT_RANGE, HttpConfig, MAX_LINE_RANGE, MAX_MEMORY_RANGE,

@@ -25,7 +25,6 @@ mod testing;
 pub(crate) mod token;
 mod values;
 
-pub use crate::clock::wall_clock;
 pub use edit::{NewCredential, revoke};
 pub use error::AuthError;
 pub use grant::Decision;

@@ -2,7 +2,8 @@
 //! comes from, and by the token that it shows.
 
 use crate::authority::grant::Proof;
-use crate::authority::{Authority, Rules, wall_clock};
+use crate::authority::{Authority, Rules};
+use crate::clock::wall_clock;
 use crate::hub::Hub;
 use crate::join::throttle::ANSWER_DELAY_MS;
 use common::net::tls::certificate;

@@ -1,7 +1,8 @@
 //! The lines of a session before it has joined, and how `join` gives it a rank.
 
 use crate::authority::grant::{Proof, showed};
-use crate::authority::{redact, wall_clock};
+use crate::authority::redact;
+use crate::clock::wall_clock;
 use crate::connection::hold::{Hold, new_token, random};
 use crate::eviction;
 use crate::holds;

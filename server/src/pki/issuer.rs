@@ -7,7 +7,7 @@ use super::error::PkiError;
 use super::file_names::{CA_CERT, CA_KEY, SERVER, SERVER_CERT, cert_of, key_of};
 use super::files::{self, PUBLIC, SECRET, Written};
 use super::names::{ClientName, ServerNames};
-use crate::authority::wall_clock;
+use crate::clock::wall_clock;
 use common::net::tls::certificate::{self, parse};
 use common::net::tls::files::{certificates, key};
 use common::net::tls::pin::Pin;

@@ -96,7 +96,7 @@ fn an_authority_is_complete_and_only_its_owner_reads_its_secrets() {
     let ids: Vec<String> = rules.list().into_iter().map(|[id, ..]| id).collect();
     assert_eq!(ids, ["operator", "agent"]);
     assert_eq!(
-        rules.warnings(crate::authority::wall_clock()),
+        rules.warnings(crate::clock::wall_clock()),
         Vec::<String>::new()
     );
     // A client that pins the authority needs its certificate from the server.
@@ -164,7 +164,7 @@ fn a_client_has_one_identity_and_a_renewed_certificate_its_key() {
         assert_eq!(identity(&new), identity(&old));
         let left = valid_until(&new)
             .expect("a date")
-            .duration_since(crate::authority::wall_clock());
+            .duration_since(crate::clock::wall_clock());
         let days = (left.expect("it is valid").as_secs() + 60) / (24 * 60 * 60);
         assert_eq!(days, expected);
     }

@@ -138,7 +138,7 @@ impl Auth {
             }
             Auth::Check(List { file }) => {
                 let rules = Rules::load(&file)?;
-                let warnings = rules.warnings(authority::wall_clock());
+                let warnings = rules.warnings(server::wall_clock());
                 let lines = warnings
                     .iter()
                     .map(|warning| format!("warning: {warning}\n"));
@@ -178,7 +178,7 @@ impl Try {
     fn run(self) -> Ended {
         let word = self.words.first().map_or("", String::as_str);
         let decision =
-            Rules::load(&self.file)?.decide(&self.id, &self.to, word, authority::wall_clock())?;
+            Rules::load(&self.file)?.decide(&self.id, &self.to, word, server::wall_clock())?;
         let answer = if decision.is_allowed {
             "allowed"
         } else {

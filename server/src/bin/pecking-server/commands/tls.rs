@@ -4,11 +4,11 @@ use super::init::{absolute, word};
 use crate::ended::{Ended, print};
 use clap::{Args, Subcommand};
 use common::terminal::escape::one_line;
-use server::authority::wall_clock;
 use server::pki::{
     AUTH, CA_CERT, ClientName, Days, Description, Issuer, SERVER, Signature, address, cert_of,
     key_of, show,
 };
+use server::wall_clock;
 use std::path::PathBuf;
 use std::str::FromStr;
 
