@@ -1,9 +1,9 @@
 //! `send` and what belongs to it on the sender's side: `accepted`, `cancel` and `refused`.
 
+use crate::wire::id::Id;
 use crate::wire::identity::Identity;
 use crate::wire::input::Stdin;
 use crate::wire::jobs::Detach;
-use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
 use crate::wire::tier::Tier;

@@ -153,7 +153,7 @@ pub fn revoke(file: &Path, id: &str) -> Result<Option<String>, AuthError> {
 pub(super) fn no_credential(id: &str, rules: &Rules) -> AuthError {
     let known = some_of(rules.credentials.iter().map(|c| c.id.clone()));
     let known = known.unwrap_or_else(|| "none".to_owned());
-    let id = common::wire::message::clip(id);
+    let id = common::wire::text::clip(id);
     AuthError::Change(format!("there is no credential {id:?}; there are {known}"))
 }
 

@@ -16,11 +16,10 @@ use crate::record;
 use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
-use common::wire::message::{
-    Code, Id, Malformed, Message, RpcError, append_result, clip, error_line,
-};
+use common::wire::message::{Code, Id, Malformed, Message, RpcError, append_result, error_line};
 use common::wire::method::ClientMethod;
 use common::wire::name::Name;
+use common::wire::text::clip;
 use common::wire::{Joined, Resumable, Resumed, method};
 use serde_json::value::RawValue;
 

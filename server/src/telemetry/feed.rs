@@ -10,7 +10,7 @@ use crate::dispatch::command::{OutcomeDetails, Target};
 use crate::member::Member;
 use common::sys::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use common::sys::sync::{Arc, Mutex, lock};
-use common::wire::message::clip;
+use common::wire::text::clip;
 use common::wire::watch::{WatchedCommand, WatchedSender};
 use common::wire::{Send, Status};
 use serde::Serialize;

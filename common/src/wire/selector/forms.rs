@@ -3,7 +3,7 @@
 use super::WORDS;
 use super::error::SelectorError;
 use crate::limits::{MAX_NAME, MAX_PATTERN};
-use crate::wire::message::clip;
+use crate::wire::text::clip;
 
 /// Checks a pattern of names: it starts like a name or with `*` or `?`, and goes on with these and
 /// the characters of names.

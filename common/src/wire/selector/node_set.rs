@@ -4,7 +4,7 @@
 use super::error::SelectorError;
 use super::forms::{is_digits, is_name};
 use crate::limits::MAX_NAME;
-use crate::wire::message::clip;
+use crate::wire::text::clip;
 
 /// A node set that is understood, and not expanded.
 pub(super) struct NodeSet<'a> {

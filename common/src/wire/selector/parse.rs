@@ -8,8 +8,8 @@ use super::{List, Selector, Single, WORDS};
 use crate::limits::{
     MAX_PATTERN, MAX_SELECTOR, MAX_SELECTOR_ITEMS, MAX_SELECTOR_NAMES, MAX_SELECTOR_PATTERNS,
 };
-use crate::wire::message::clip;
 use crate::wire::tags::{is_key, is_value, is_value_byte};
+use crate::wire::text::clip;
 use crate::wire::wildcard::Wildcard;
 
 impl<'a> Selector<'a> {
