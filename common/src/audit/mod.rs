@@ -11,6 +11,7 @@
 mod chain;
 mod denied;
 mod file;
+mod hash;
 mod log;
 #[cfg(feature = "cli")]
 mod options;
@@ -27,8 +28,8 @@ pub use self::log::{
     Audit, CLOSE_PATIENCE, Full, KeptOutcomes, LATER_RECORDS, MAX_MESSAGE, QUEUE_BYTES,
     QUEUE_RECORDS, RETRY, ROTATE_RANGE, Reservation, Settings, Unavailable, clipped,
 };
-pub use chain::Hash;
 pub use file::{AuditError, NoLog};
+pub use hash::Hash;
 #[cfg(feature = "cli")]
 pub use options::AuditOptions;
 pub use words::{AuditedWords, KeptWords, WordsKey};
