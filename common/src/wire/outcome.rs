@@ -1,6 +1,6 @@
 //! What became of a command.
 
-use super::{ExecutionResult, Leftovers};
+use crate::wire::execute::{ExecutionResult, Leftovers};
 use crate::wire::id::Id;
 use crate::wire::name::Name;
 use crate::wire::selector::Single;
