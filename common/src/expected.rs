@@ -4,7 +4,8 @@
 
 use crate::limits::MAX_SELECTOR_NAMES;
 use crate::sys::fault::{self, Fault};
-use crate::wire::selector::{Selector, Single, check_name, parts};
+use crate::wire::name::check_name;
+use crate::wire::selector::{Selector, Single, parts};
 use crate::wire::text::clip;
 use serde::Deserialize;
 use std::collections::BTreeSet;

@@ -12,8 +12,8 @@ use crate::member::open_sends::OpenSends;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;
+use common::wire::name::GIVEN;
 use common::wire::name::Name;
-use common::wire::selector::GIVEN;
 use common::wire::tags::Tags;
 use common::wire::tier::Tier;
 

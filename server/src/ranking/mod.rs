@@ -17,7 +17,7 @@ use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
 use common::sys::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use common::sys::sync::{Arc, RwLock, read, write};
-use common::wire::selector::GIVEN;
+use common::wire::name::GIVEN;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 

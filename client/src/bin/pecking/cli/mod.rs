@@ -26,7 +26,7 @@ use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::logging::format::LogFormat;
 use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError};
-use common::wire::selector::check_name;
+use common::wire::name::check_name;
 use common::wire::{Tags, Tier};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use crate::output::report::Problem;
 use crate::run::plan::{Share, list_of};
 use common::limits::{MAX_SELECTOR, OUTBOX_BYTES};
 use common::terminal::escape::{one_line, path_line};
-use common::wire::selector::check_name;
+use common::wire::name::check_name;
 use common::wire::text::clip;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
