@@ -122,7 +122,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 
 /// Whether a text is a name that servers give: `client-<member>`. No client can ask for it.
 pub fn is_given(text: &str) -> bool {
-    let number = text.strip_prefix("client-").unwrap_or_default();
+    let number = text.strip_prefix(GIVEN).unwrap_or_default();
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
     is_plain && number.parse::<u64>().is_ok()
 }
