@@ -24,7 +24,6 @@ mod line;
 mod pace;
 mod queue;
 mod resuming;
-pub(super) mod scratch;
 mod writer;
 mod written;
 
@@ -43,8 +42,6 @@ pub use line::{Line, SharedLine};
 use queue::Queue;
 pub use resuming::Cut;
 use resuming::PLUGGED;
-#[cfg(not(shuttle))]
-pub(in crate::net) use writer::BATCH;
 use writer::{Progress, Writer};
 pub use written::WrittenBytes;
 
@@ -228,8 +225,8 @@ impl Outbox {
     }
 
     /// Notes how much the writer keeps, with what is encrypted for it. Short lines are not counted
-    /// before a flush has tried to write them: until then they are no more than [`writer::BATCH`], and
-    /// two counts for each flush would be felt.
+    /// before a flush has tried to write them: until then they are no more than a batch, and two
+    /// counts for each flush would be felt.
     #[inline(always)]
     fn count_rest(&self, writer: &mut Writer) {
         self.tell_rest(writer);

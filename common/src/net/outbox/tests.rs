@@ -4,6 +4,7 @@ use super::pace::Pace;
 use super::*;
 use crate::memory::{Charge, Memory};
 use crate::net::listener::Listener;
+use crate::net::scratch::BATCH;
 use crate::net::tls::testing::encrypted_pair;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::time::{Duration, Instant};

@@ -4,15 +4,12 @@
 use super::kept::Kept;
 use super::line::Line;
 use super::pace::Pace;
-use super::{CLOSED, FINISHING, OPEN, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW, scratch};
+use super::{CLOSED, FINISHING, OPEN, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW};
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
+use crate::net::scratch::{self, BATCH};
 use crate::sys::sync::atomic::{AtomicU32, Ordering};
 use std::io;
 use std::ops::Range;
-
-/// Bytes that one write takes along: a good part of a socket's buffer, and a size at
-/// which the system call's own cost no longer shows.
-pub(in crate::net) const BATCH: usize = 256 << 10;
 
 /// Batches that one flush writes before it hands the rest to a thread: the thread that flushes
 /// has a client of its own to serve.
