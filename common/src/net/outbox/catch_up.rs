@@ -3,15 +3,12 @@
 
 use super::pace::Pace;
 use super::writer::{Progress, Writer};
-use super::{CLOSED, Outbox, SLOW};
+use super::{CATCH_UP_TICK, CLOSED, Outbox, SLOW};
 use crate::sys::sync::atomic::{Ordering, fence};
 use crate::sys::sync::{Arc, lock, role, try_role};
 use crate::sys::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
-
-/// How often a thread that catches up looks whether it was called off.
-pub(super) const CATCH_UP_TICK: Duration = Duration::from_millis(500);
 
 /// How long the system's buffers may take to fill, and to grow while the system asks a stopped
 /// peer whether it takes more: measured as up to 1.9 s.

@@ -36,37 +36,17 @@ use crate::sys::sync::atomic::{
 use crate::sys::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
 use crate::sys::thread::JoinHandle;
 use std::ops::Deref;
+use std::time::Duration;
 
-use catch_up::CATCH_UP_TICK;
 pub use line::{Line, SharedLine};
-use queue::Queue;
+use queue::{Piece, Queue};
 pub use resuming::Cut;
-use resuming::PLUGGED;
 use writer::{Progress, Writer};
 pub use written::WrittenBytes;
 
 /// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
 /// than to queue it by itself.
 const SHORT_LINE: usize = 4 << 10;
-
-/// Bytes that a piece of the queue needs besides its lines: its place in the channel, and what
-/// the allocator adds to it and to its line.
-const PIECE: usize = 96;
-
-/// An entry of the queue.
-#[derive(Debug)]
-struct Piece {
-    line: Line,
-    /// Nothing is written after it.
-    is_last: bool,
-}
-
-impl Piece {
-    /// Bytes of memory that it keeps.
-    fn kept(&self) -> usize {
-        PIECE + self.line.own_bytes()
-    }
-}
 
 // What the outbox takes and does. A later state never goes back to an earlier one: up to
 // FINISHING something is written, from SLOW on nothing is, and only OPEN takes lines.
@@ -81,6 +61,12 @@ const OVERFLOWN: u8 = 2;
 const SLOW: u8 = 3;
 /// Nothing is written any more.
 const CLOSED: u8 = 4;
+
+/// There is a connection; else it is a [`Cut`] that says how that has ended.
+const PLUGGED: u8 = 0;
+
+/// How often a thread that catches up looks whether it was called off.
+const CATCH_UP_TICK: Duration = Duration::from_millis(500);
 
 /// The outbox of one peer.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The outbox in front of sockets.
 
 use super::pace::Pace;
+use super::queue::PIECE;
 use super::*;
 use crate::memory::{Charge, Memory};
 use crate::net::listener::Listener;

@@ -4,7 +4,8 @@
 use super::kept::Kept;
 use super::line::Line;
 use super::pace::Pace;
-use super::{CLOSED, FINISHING, OPEN, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW};
+use super::queue::Piece;
+use super::{CLOSED, FINISHING, OPEN, OVERFLOWN, Outbox, SHORT_LINE, SLOW};
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::net::scratch::{self, BATCH};
 use crate::sys::sync::atomic::{AtomicU32, Ordering};
