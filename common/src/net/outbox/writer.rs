@@ -88,6 +88,38 @@ impl Writer {
     fn take_over(&mut self, line: Vec<u8>) {
         scratch::give(std::mem::replace(&mut self.rest, line));
     }
+
+    /// Takes the first bytes of the rest, which were written, for a peer that acknowledges.
+    pub(super) fn keep_written(&mut self, written: usize) {
+        let Range { start, end } = self.uncounted;
+        if start == 0 && written <= end {
+            // Nothing of it counts.
+            self.rest.drain(..written);
+            self.uncounted = 0..end - written;
+            return;
+        }
+        let kept = self.kept.get_or_insert_default();
+        kept.keep(
+            &mut self.rest,
+            written,
+            &mut self.uncounted,
+            self.acknowledged,
+        );
+    }
+
+    /// The peer has so many lines in all; `false` if that cannot be.
+    pub(super) fn acknowledge(&mut self, received: u64) -> bool {
+        let lines = self.kept.as_ref().map_or(0, |kept| kept.lines);
+        let new = received.checked_sub(self.acknowledged);
+        let Some(new) = new.filter(|new| *new <= u64::from(lines)) else {
+            return false;
+        };
+        self.acknowledged = received;
+        if let (1.., Some(kept)) = (new, &mut self.kept) {
+            kept.acknowledge(new as u32, received);
+        }
+        true
+    }
 }
 
 pub(super) enum Progress {
