@@ -19,6 +19,7 @@
 //! ([`Outbox::resume`]). So a line that is pushed at any moment is neither lost nor written twice.
 
 mod catch_up;
+mod flush;
 mod kept;
 mod line;
 mod pace;
@@ -30,9 +31,7 @@ mod written;
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::memory::Memory;
 use crate::net::stream::Stream;
-use crate::sys::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+use crate::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
 use crate::sys::thread::JoinHandle;
 use std::ops::Deref;
@@ -41,12 +40,8 @@ use std::time::Duration;
 pub use line::{Line, SharedLine};
 use queue::{Piece, Queue};
 pub use resuming::Cut;
-use writer::{Progress, Writer};
+use writer::{SHORT_LINE, Writer};
 pub use written::WrittenBytes;
-
-/// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
-/// than to queue it by itself.
-const SHORT_LINE: usize = 4 << 10;
 
 // What the outbox takes and does. A later state never goes back to an earlier one: up to
 // FINISHING something is written, from SLOW on nothing is, and only OPEN takes lines.
@@ -336,45 +331,6 @@ impl Outbox {
             }
         }
         true
-    }
-
-    /// Writes what is queued, as far as the socket takes it without blocking.
-    pub fn flush(self: &Arc<Self>) {
-        while self.has_something() {
-            // Pairs with the fence below: either this thread sees the role free, or the thread
-            // that has it sees the line that was pushed before this look.
-            fence(Ordering::SeqCst);
-            let Some(mut writer) = try_role(&self.writer) else {
-                return;
-            };
-            if writer.handed_over {
-                return;
-            }
-            match self.write_queued(&mut writer) {
-                Progress::Drained => self.has_caught_up(&mut writer),
-                Progress::Over | Progress::Unplugged => return,
-                Progress::Behind => {
-                    writer.hand_over();
-                    drop(writer);
-                    self.start_catching_up();
-                    return;
-                }
-            }
-            drop(writer);
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    /// Whether something is to be written that no thread is writing yet, as far as that shows.
-    fn has_something(&self) -> bool {
-        let has_lines = !self.waiting.is_empty() || self.rest.load(Ordering::Relaxed) > 0;
-        let is_overflown = self.state.load(Ordering::Relaxed) == OVERFLOWN;
-        has_lines || self.is_stuck() || is_overflown || self.owes_ack() || self.owes()
-    }
-
-    /// Whether the stream has something to send that is not among the lines any more.
-    fn owes(&self) -> bool {
-        self.stream.owes() && self.state.load(Ordering::Relaxed) < SLOW
     }
 
     /// Whether something waits, and there was no thread to catch up with: it is to be
