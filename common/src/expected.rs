@@ -4,8 +4,9 @@
 
 use crate::limits::MAX_SELECTOR_NAMES;
 use crate::sys::fault::{self, Fault};
-use crate::wire::message::clip;
-use crate::wire::selector::{Selector, Single, check_name, parts};
+use crate::wire::name::check_name;
+use crate::wire::selector::{Selector, Single, parts};
+use crate::wire::text::clip;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use toml::Spanned;

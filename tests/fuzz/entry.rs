@@ -12,7 +12,8 @@ use common::net::line_reader::LineReader;
 use common::wire::Tags;
 use common::wire::fast_decode::Plain;
 use common::wire::message::{AnswerBody, Id, Malformed, Message, RpcError, error_line, params};
-use common::wire::selector::{Selector, Single, Subject, check_name};
+use common::wire::name::check_name;
+use common::wire::selector::{Selector, Single, Subject};
 use common::wire::{
     Cancel, ExecutionInputConsumed, ExecutionOutput, ExecutionResult, Join, MembersQuery, Send,
     SendConsumed, SendInput, Tier, decode_output, method,

@@ -13,8 +13,9 @@ use common::limits::{ACK_BYTES, LINE_DEADLINE};
 use common::logging::log_limit;
 use common::net::line_reader::LineReader;
 use common::sys::sync::Arc;
-use common::wire::message::{self, Code, Id, Message, RpcError, clip};
+use common::wire::message::{self, Code, Id, Message, RpcError};
 use common::wire::name::{Name, wrong_name};
+use common::wire::text::clip;
 use common::wire::{
     self, Accepted, Ack, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, ExecutionInput,
     Identity, Rank, Refused, SendInputConsumed, SendOutput, Started, decode_output, method,

@@ -18,6 +18,7 @@ use common::logging::logged;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::sys::thread;
 use common::wire::message::{self, Code, Id, RpcError};
+use common::wire::text::clip;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
@@ -355,8 +356,8 @@ impl Workers {
             // The connection is gone, and the table was emptied with it.
             let words = job.words();
             let whole = words.join(" ");
-            let first = message::clip(words.first().map_or("", String::as_str));
-            let words = logged::command(first, message::clip(&whole), words.len());
+            let first = clip(words.first().map_or("", String::as_str));
+            let words = logged::command(first, clip(&whole), words.len());
             let from = &job.origin().name;
             let _about = log_limit::about(from);
             log::info!("{words} from {from}: ended, and its connection is gone");

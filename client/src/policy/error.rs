@@ -5,7 +5,7 @@ pub use common::sys::position::Position;
 use common::sys::trusted_file::Distrust;
 use common::terminal::escape::one_line;
 pub(super) use common::terminal::escape::path_line as shown;
-use common::wire::message::clip;
+use common::wire::text::clip;
 use std::path::{Path, PathBuf};
 
 /// Why a policy could not be loaded.

@@ -7,7 +7,7 @@
 use super::error::{Fault, in_entry};
 use super::parse::Entry;
 use common::sys::trusted_file::{self, Finds, ROOT};
-use common::wire::message::clip;
+use common::wire::text::clip;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;

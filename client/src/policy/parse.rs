@@ -6,7 +6,7 @@ use super::field_types::{InTable, MIN_MEMORY, Number, Size, Table, Text, Umask, 
 use super::pattern::Pattern;
 use super::shared::{self, RawSenders, Shared};
 use common::limits::MAX_SLOTS;
-use common::wire::message::clip;
+use common::wire::text::clip;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

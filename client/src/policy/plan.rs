@@ -5,7 +5,7 @@ use super::command::{Command, Settings};
 use super::pattern::Pattern;
 use super::senders::Sender;
 use super::{Policy, display};
-use common::wire::message::clip;
+use common::wire::text::clip;
 use std::fmt;
 
 /// Names that one refusal lists.

@@ -4,7 +4,7 @@
 use super::error::{Fault, in_entry};
 use super::parse::Entry;
 use common::sys::trusted_file::{self, ROOT};
-use common::wire::message::clip;
+use common::wire::text::clip;
 use rustix::fs::{Access, AtFlags, CWD};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

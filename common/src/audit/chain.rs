@@ -4,13 +4,12 @@
 //! It proves nothing against a user who may write the file: that user can make the whole chain
 //! anew. The hash of a line that was noted elsewhere does.
 
+use super::hash::Hash;
 use super::record::GapReason;
-use serde::{Deserialize, Deserializer, de};
-use sha2::{Digest, Sha256};
-use std::fmt::{self, Write};
+use serde::{Deserialize, de};
+use std::fmt::Write;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::str::FromStr;
 use std::time::SystemTime;
 
 /// The version of the lines.
@@ -22,40 +21,6 @@ const TAIL: u64 = 64 << 20;
 
 /// Bytes that are read of it at first.
 const FIRST_LOOK: u64 = 64 << 10;
-
-/// The SHA-256 of a line, without its line end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hash([u8; 32]);
-
-impl Hash {
-    /// That of a line.
-    pub fn of(line: &[u8]) -> Hash {
-        Hash(Sha256::digest(line).into())
-    }
-}
-
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Hash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
-        let text = <&str>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
-
-impl FromStr for Hash {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Hash, &'static str> {
-        let mut hash = Hash::default();
-        hex::decode_to_slice(text, &mut hash.0).map_err(|_| "expected a SHA-256: 64 hex digits")?;
-        Ok(hash)
-    }
-}
 
 /// What of a line the chain is about.
 #[derive(Debug, Deserialize)]
@@ -98,6 +63,15 @@ pub(crate) struct Head {
     pub(crate) seq: u64,
     /// The hash of the last line; zeroes before the first.
     pub(crate) hash: Hash,
+}
+
+/// The time of a record. People compare it with other clocks; nothing goes by it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a record says when something happened"
+)]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A time as records have it. Many have the same one, so the last is kept.

@@ -11,9 +11,11 @@
 mod chain;
 mod denied;
 mod file;
+mod hash;
 mod log;
 #[cfg(feature = "cli")]
 mod options;
+mod queue;
 pub mod record;
 pub mod show;
 mod sync;
@@ -24,11 +26,13 @@ mod words;
 mod writer;
 
 pub use self::log::{
-    Audit, CLOSE_PATIENCE, Full, KeptOutcomes, LATER_RECORDS, MAX_MESSAGE, QUEUE_BYTES,
-    QUEUE_RECORDS, RETRY, ROTATE_RANGE, Reservation, Settings, Unavailable, clipped,
+    Audit, CLOSE_PATIENCE, Full, KeptOutcomes, MAX_MESSAGE, ROTATE_RANGE, Reservation, Settings,
+    Unavailable, clipped,
 };
-pub use chain::Hash;
 pub use file::{AuditError, NoLog};
+pub use hash::Hash;
 #[cfg(feature = "cli")]
 pub use options::AuditOptions;
+pub use queue::{LATER_RECORDS, QUEUE_BYTES, QUEUE_RECORDS};
 pub use words::{AuditedWords, KeptWords, WordsKey};
+pub use writer::RETRY;

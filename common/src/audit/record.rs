@@ -3,6 +3,7 @@
 //!
 //! No record has a place for a token or for output; of that there is only the length.
 
+use super::hash::Hash;
 use super::words::AuditedWords;
 use crate::wire::message::Id;
 use crate::wire::name::Name;
@@ -299,7 +300,7 @@ pub struct Gap {
     pub records: Option<u64>,
     /// The SHA-256 of the last whole record, if an unfinished line stands behind it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_hex")]
-    pub whole: Option<super::chain::Hash>,
+    pub whole: Option<Hash>,
 }
 
 /// Why something is missing.
@@ -313,10 +314,7 @@ pub enum GapReason {
     UnfinishedLine,
 }
 
-fn as_hex<S: Serializer>(
-    hash: &Option<super::chain::Hash>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn as_hex<S: Serializer>(hash: &Option<Hash>, serializer: S) -> Result<S::Ok, S::Error> {
     match hash {
         Some(hash) => serializer.collect_str(hash),
         None => serializer.serialize_none(),

@@ -44,7 +44,7 @@ pub enum ShowError {
 /// # Errors
 /// A sentence for a person.
 pub fn since(text: &str) -> Result<SystemTime, String> {
-    let ago = |ago: Duration| super::log::now().checked_sub(ago);
+    let ago = |ago: Duration| super::chain::now().checked_sub(ago);
     let time = humantime::parse_rfc3339_weak(text)
         .or_else(|_| humantime::parse_rfc3339_weak(&format!("{text}T00:00:00")));
     let time = time

@@ -1,6 +1,7 @@
 //! Whether the lines of a log are those that were written: each links to the one before.
 
-use super::chain::{Hash, Head, Link, begins_a_log};
+use super::chain::{Head, Link, begins_a_log};
+use super::hash::Hash;
 use crate::terminal::escape::{one_line, path_line};
 use rustix::fs::{Mode, OFlags};
 use std::collections::HashSet;

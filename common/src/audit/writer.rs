@@ -1,14 +1,14 @@
 //! The thread that writes a log: in batches, each line linked to the one before. A write that
 //! fails is tried again each second, from the byte at which it stopped.
 
-use super::chain::{Head, Stamp, Tail};
+use super::chain::{Head, Stamp, Tail, now};
 use super::file::LogFile;
-use super::log::{Counts, Entry, RETRY, now};
+use super::queue::{Control, Counts, Entry};
 use super::record::{Gap, GapReason, MoreDenied, Record, encode};
 use super::sync::Syncer;
 use crate::sys::sync::atomic::Ordering;
 use crate::sys::sync::{Arc, lock};
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, select};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -22,16 +22,11 @@ const COMPANY: Duration = Duration::from_millis(1);
 /// How often the file is synchronized with its disk, and denials are counted.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often a failed write is tried again, and when a sender is told to try again then.
+pub const RETRY: Duration = Duration::from_secs(1);
+
 /// How often a log that stays broken says so.
 const REMIND: Duration = Duration::from_secs(60);
-
-/// What a handle asks of the thread.
-pub(crate) enum Control {
-    /// Say whether everything that was queued is written.
-    Settle(Sender<bool>),
-    /// The same, and end.
-    Close(Sender<bool>),
-}
 
 pub(crate) struct Writer {
     file: LogFile,

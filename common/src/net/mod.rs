@@ -5,6 +5,7 @@ pub mod line_reader;
 pub mod listener;
 pub mod origin;
 pub mod outbox;
+mod scratch;
 #[cfg(not(shuttle))]
 pub mod stream;
 #[cfg(not(shuttle))]

@@ -1,7 +1,7 @@
 //! What a request is answered with where it was not done: the one table of codes and
 //! reasons, and the error object that carries them.
 
-use crate::wire::message::Id;
+use crate::wire::id::Id;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;

@@ -1,7 +1,10 @@
 //! `execute` and what an executor answers.
 
-use super::{Origin, null_is_false};
+use crate::wire::identity::Identity;
+use crate::wire::name::Name;
+use crate::wire::null_is_false;
 use crate::wire::text::Text;
+use crate::wire::tier::Tier;
 use crate::wire::words::Words;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -27,6 +30,21 @@ pub struct Execute<'a> {
         skip_serializing_if = "std::ops::Not::not"
     )]
     pub stdin: bool,
+}
+
+/// Who sent a command.
+#[skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Origin<'a> {
+    pub member: u64,
+    pub name: Name<'a>,
+    /// Its rank as of when the command was taken.
+    pub rank: u32,
+    pub tier: Option<Tier>,
+    /// The identity that it has proven, at a server that knows identities.
+    pub identity: Option<Identity<'a>>,
+    /// Its role there.
+    pub role: Option<Name<'a>>,
 }
 
 /// What an executor answers where the command ran or was ended.

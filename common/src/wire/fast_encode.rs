@@ -4,7 +4,7 @@
 
 use crate::wire::encode::{HEAD, Line};
 use crate::wire::fast_decode::numbered;
-use crate::wire::message::Id;
+use crate::wire::id::Id;
 use crate::wire::name::Name;
 use crate::wire::output::as_text;
 use crate::wire::tier::Tier;

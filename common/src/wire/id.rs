@@ -1,7 +1,7 @@
 //! The ids by which a request and its answer are told to belong together.
 
 use crate::limits::MAX_ID;
-use crate::wire::message::clip;
+use crate::wire::text::clip;
 use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer};
 use serde_json::value::RawValue;

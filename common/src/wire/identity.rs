@@ -2,7 +2,7 @@
 //! allow: it goes into logs, environments and terminals at both ends.
 
 use crate::limits::MAX_IDENTITY;
-use crate::wire::message::clip;
+use crate::wire::text::clip;
 use derive_more::{Deref, Display};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! The input of a command, from its sender to its programs, and how far these got through with it.
 
 use crate::limits::INPUT_WINDOW;
-use crate::wire::message::Id;
+use crate::wire::id::Id;
 use crate::wire::text::Text;
 use crate::wire::{base64_len, null_is_false};
 use base64_simd::STANDARD;

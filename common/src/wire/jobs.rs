@@ -1,11 +1,10 @@
 //! Detached commands: how a `send` asks for one, and what `jobs`, `job` and `cancel_job` take and
 //! give.
 
-use crate::wire::message::clip;
 use crate::wire::name::Name;
 use crate::wire::outcome::{Status, Tally};
 use crate::wire::output::OutputStream;
-use crate::wire::text::Text;
+use crate::wire::text::{Text, clip};
 use crate::wire::watch::is_zero;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};

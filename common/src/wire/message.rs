@@ -3,12 +3,12 @@
 //! A line is read once. Its members stay raw text, so that a layer above parses only what it
 //! needs.
 
-use crate::wire::Text;
 pub use crate::wire::encode::{
     append_request, append_result, error_line, notification_line, request_line, result_line,
 };
 pub use crate::wire::error::{Code, RpcError};
 pub use crate::wire::id::Id;
+use crate::wire::text::{Text, clip};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -281,13 +281,4 @@ fn without_position(mut message: String) -> String {
 /// Where the peer's result has another shape.
 pub fn result<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
     serde_json::from_str(raw.get())
-}
-
-/// The start of a text of a peer's, short enough to be repeated in a message.
-pub fn clip(text: &str) -> Cow<'_, str> {
-    const SHOWN: usize = 60;
-    match text.char_indices().nth(SHOWN) {
-        None => Cow::Borrowed(text),
-        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
-    }
 }

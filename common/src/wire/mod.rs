@@ -41,7 +41,7 @@ pub mod wildcard;
 mod words;
 
 pub use bye::{Bye, ByeReason};
-pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers};
+pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers, Origin};
 pub use identity::Identity;
 pub use input::{ExecutionInput, ExecutionInputConsumed, SendInput, SendInputConsumed, Stdin};
 pub use jobs::{
@@ -57,7 +57,7 @@ pub use output::{
 };
 pub use right::Right;
 pub use select::{Kind, Reach, SelectQuery, SelectQueryOut, Selected, SelectedTarget};
-pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut, Started};
+pub use send::{Accepted, Cancel, Refused, Send, SendOut, Started};
 pub use tags::Tags;
 pub use text::Text;
 pub use tier::Tier;

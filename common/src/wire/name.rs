@@ -1,9 +1,9 @@
-//! The name of a client, as a type that holds only names that the protocol allows. A name goes
-//! into environments, logs and terminals, so each end checks the names that the other end tells.
+//! The name of a client: which texts the protocol allows, and a type that holds only those. A name
+//! goes into environments, logs and terminals, so each end checks the names that the other end tells.
 
+use crate::limits::MAX_NAME;
 use crate::wire::identity::Identity;
-use crate::wire::selector::check_name;
-use crate::wire::text::Text;
+use crate::wire::text::{Text, clip};
 use derive_more::{AsRef, Deref, Display};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -56,9 +56,73 @@ impl<'a> Name<'a> {
     }
 }
 
+/// The words that are selectors by themselves, and no names.
+pub const WORDS: [&str; 4] = ["next", "least-loaded", "below", "all"];
+
+/// How the names begin that a server gives; a client's number follows.
+pub const GIVEN: &str = "client-";
+
+/// Whether there is nothing but digits, if anything.
+pub(super) fn is_digits(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether a name may have it.
+pub(super) fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
+}
+
+/// Whether a text has the form of a name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, and is neither a
+/// rank nor a range of ranks, open ones included.
+pub fn is_name(text: &str) -> bool {
+    text.len() <= MAX_NAME
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(is_name_byte)
+        && !is_ranks(text)
+}
+
+/// `2`, `3-` or `3-7`.
+fn is_ranks(text: &str) -> bool {
+    let (first, last) = text.split_once('-').unwrap_or((text, ""));
+    !first.is_empty() && is_digits(first) && is_digits(last)
+}
+
+/// Checks a name that a client asks for.
+///
+/// # Errors
+/// A sentence that names it and says what would be right.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if is_ranks(name) {
+        return Err(format!(
+            "the name {:?} is not allowed: it would be read as a rank or a range of ranks; \
+             add a letter",
+            clip(name)
+        ));
+    }
+    if !is_name(name) {
+        return Err(format!(
+            "the name {:?} is not allowed: a name starts with a letter or a digit, goes on with \
+             letters, digits, '.', '_' or '-', and has at most {MAX_NAME} characters",
+            clip(name)
+        ));
+    }
+    if WORDS.iter().any(|word| word.eq_ignore_ascii_case(name)) {
+        return Err(format!(
+            "the name {name:?} is not allowed: it is a selector"
+        ));
+    }
+    let (start, end) = name.split_at(name.len().min(GIVEN.len()));
+    if start.eq_ignore_ascii_case(GIVEN) && !end.is_empty() && is_digits(end) {
+        return Err(format!(
+            "the name {name:?} is not allowed: the server gives names of that form; take another, such as web1"
+        ));
+    }
+    Ok(())
+}
+
 /// Whether a text is a name that servers give: `client-<member>`. No client can ask for it.
 pub fn is_given(text: &str) -> bool {
-    let number = text.strip_prefix("client-").unwrap_or_default();
+    let number = text.strip_prefix(GIVEN).unwrap_or_default();
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
     is_plain && number.parse::<u64>().is_ok()
 }

@@ -1,7 +1,7 @@
 //! What became of a command.
 
-use super::{ExecutionResult, Leftovers};
-use crate::wire::message::Id;
+use crate::wire::execute::{ExecutionResult, Leftovers};
+use crate::wire::id::Id;
 use crate::wire::name::Name;
 use crate::wire::selector::Single;
 use crate::wire::text::Text;

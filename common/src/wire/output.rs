@@ -1,6 +1,6 @@
 //! What a command writes while it runs, and how far its sender got through with it.
 
-use crate::wire::message::Id;
+use crate::wire::id::Id;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
 use base64_simd::STANDARD;

@@ -1,12 +1,10 @@
 //! `send` and what belongs to it on the sender's side: `accepted`, `cancel` and `refused`.
 
-use crate::wire::identity::Identity;
+use crate::wire::execute::Origin;
+use crate::wire::id::Id;
 use crate::wire::input::Stdin;
 use crate::wire::jobs::Detach;
-use crate::wire::message::Id;
-use crate::wire::name::Name;
 use crate::wire::text::Text;
-use crate::wire::tier::Tier;
 use crate::wire::words::Words;
 use serde::{Deserialize, Serialize};
 use serde_with_macros::skip_serializing_none;
@@ -57,21 +55,6 @@ pub struct SendOut<'a> {
     pub run: Option<&'a str>,
     pub stdin: Option<Stdin>,
     pub detach: Option<Detach>,
-}
-
-/// Who sent a command.
-#[skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Origin<'a> {
-    pub member: u64,
-    pub name: Name<'a>,
-    /// Its rank as of when the command was taken.
-    pub rank: u32,
-    pub tier: Option<Tier>,
-    /// The identity that it has proven, at a server that knows identities.
-    pub identity: Option<Identity<'a>>,
-    /// Its role there.
-    pub role: Option<Name<'a>>,
 }
 
 /// `accepted`: a send to many was taken.

@@ -2,7 +2,7 @@
 //! nothing about authority.
 
 use crate::limits::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
-use crate::wire::message::clip;
+use crate::wire::text::clip;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
-//! Strings of a line that pass as they came: checked, measured, and decoded only on demand.
+//! Strings of a line that pass as they came: checked, measured, and decoded only on demand; and
+//! how much of a text a message repeats.
 
-use crate::wire::message::clip;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -333,6 +333,15 @@ impl Serialize for Text<'_> {
                 .serialize(serializer),
             Form::Plain(text) => serializer.serialize_str(text),
         }
+    }
+}
+
+/// The start of a text of a peer's, short enough to be repeated in a message.
+pub fn clip(text: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        None => Cow::Borrowed(text),
+        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
     }
 }
 

@@ -1,8 +1,7 @@
 //! The words of a command, which pass through the server as they came.
 
 use crate::logging::logged;
-use crate::wire::message::clip;
-use crate::wire::text::extent;
+use crate::wire::text::{clip, extent};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;

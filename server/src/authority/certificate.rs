@@ -3,7 +3,7 @@
 //! `/`, and in a DNS name no dot.
 
 use common::limits::MAX_IDENTITY;
-use common::wire::message::clip;
+use common::wire::text::clip;
 
 /// The places of a name that a pattern may leave open: `{1}` to `{9}` name them.
 pub(super) const MAX_STARS: usize = 9;

@@ -8,7 +8,7 @@ use crate::authority::rules::{Allow, Credential, ProofPattern, Role, Rules};
 use crate::authority::token::{TokenHash, key_id};
 use common::sys::sync::Arc;
 use common::wire::Right;
-use common::wire::message::clip;
+use common::wire::text::clip;
 use common::wire::tier::Tier;
 use std::net::IpAddr;
 use std::num::NonZeroU32;

@@ -7,8 +7,9 @@
 
 use crate::authority::certificate::MAX_STARS;
 use crate::authority::overlap::{folded, overlap};
-use common::wire::message::clip;
-use common::wire::selector::{check_name, check_pattern, is_pattern};
+use common::wire::name::check_name;
+use common::wire::selector::{check_pattern, is_pattern};
+use common::wire::text::clip;
 use common::wire::wildcard::Wildcard;
 use std::collections::HashMap;
 

@@ -6,7 +6,7 @@ use crate::authority::names::{NamePattern, Reserved};
 use crate::authority::token::TokenHash;
 use common::sys::sync::Arc;
 use common::wire::Right;
-use common::wire::message::clip;
+use common::wire::text::clip;
 use common::wire::tier::Tier;
 use common::wire::wildcard::Wildcard;
 use ipnet::IpNet;

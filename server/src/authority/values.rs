@@ -3,7 +3,7 @@
 
 use super::error::Fault;
 use super::rules::Commands;
-use common::wire::message::clip;
+use common::wire::text::clip;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;

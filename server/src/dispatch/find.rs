@@ -5,8 +5,9 @@ use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Selection, select};
 use crate::hub::Hub;
 use crate::member::Member;
-use common::wire::message::{Code, RpcError, clip};
+use common::wire::message::{Code, RpcError};
 use common::wire::selector::{Selector, SelectorError};
+use common::wire::text::clip;
 use common::wire::{Text, Words};
 use std::borrow::Cow;
 

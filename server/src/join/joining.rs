@@ -16,8 +16,9 @@ use crate::record;
 use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
-use common::wire::message::{Code, Id, Malformed, Message, RpcError, clip, error_line};
+use common::wire::message::{Code, Id, Malformed, Message, RpcError, error_line};
 use common::wire::method::ClientMethod;
+use common::wire::text::clip;
 use common::wire::{Resumable, method};
 use serde_json::value::RawValue;
 

@@ -15,10 +15,9 @@ use crate::ranking::rank_key::RankKey;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;
-use common::wire::message::clip;
-use common::wire::name::{Name, is_given};
-use common::wire::selector::GIVEN;
+use common::wire::name::{GIVEN, Name, is_given};
 use common::wire::tags::Tags;
+use common::wire::text::clip;
 use common::wire::tier::Tier;
 use common::wire::watch::Departed;
 

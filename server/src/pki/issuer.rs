@@ -11,7 +11,7 @@ use crate::clock::wall_clock;
 use common::net::tls::certificate::{self, parse};
 use common::net::tls::files::{certificates, key};
 use common::net::tls::pin::Pin;
-use common::wire::message::clip;
+use common::wire::text::clip;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SerialNumber, SubjectPublicKeyInfo,

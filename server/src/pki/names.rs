@@ -1,8 +1,8 @@
 //! Names that certificates may have: those by which clients dial a server, and those of clients.
 
 use super::file_names::{CA_CERT, SERVER};
-use common::wire::message::clip;
 use common::wire::name::Name;
+use common::wire::text::clip;
 use rcgen::SanType;
 use rcgen::string::Ia5String;
 use rustls::pki_types::ServerName;

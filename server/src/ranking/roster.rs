@@ -9,7 +9,7 @@ use crate::member::Member;
 use crate::transcript::Transcript;
 use common::sys::sync::atomic::Ordering::Relaxed;
 use common::sys::sync::{Arc, RwLock, read, write};
-use common::wire::selector::GIVEN;
+use common::wire::name::GIVEN;
 
 /// A handle to the ranked list.
 #[derive(Clone)]

@@ -11,9 +11,10 @@ use crate::member::Member;
 use crate::record::{self, Asked};
 use common::limits::MAX_MEMBERS_PAGE;
 use common::sys::sync::Arc;
-use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
+use common::wire::message::{Code, Id, RpcError, error_line, params, result_line};
 use common::wire::method::{self, ClientMethod};
 use common::wire::name::Name;
+use common::wire::text::clip;
 use common::wire::{
     Ack, Cancel, Detach, Empty, ExecutionInputConsumed, ExecutionOutput, Members, MembersQuery,
     Right, SelectQuery, Send, SendConsumed, SendInput, Text, Words,

@@ -132,7 +132,7 @@ fn gives_as_much(grant: &Grant, credential: &Credential, kept: &Kept) -> bool {
 
 impl Kept {
     fn has_given_name(&self) -> bool {
-        let number = self.name.strip_prefix(common::wire::selector::GIVEN);
+        let number = self.name.strip_prefix(common::wire::name::GIVEN);
         number.is_some_and(|number| number.parse() == Ok(self.member))
     }
 }

@@ -9,7 +9,7 @@ use crate::clock::wall_ms;
 use crate::dispatch::outcome_details::{OutcomeDetails, TargetInfo};
 use common::sys::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use common::sys::sync::{Arc, Mutex, lock};
-use common::wire::message::clip;
+use common::wire::text::clip;
 use common::wire::watch::{WatchedCommand, WatchedSender};
 use common::wire::{Send, Status};
 use serde::Serialize;

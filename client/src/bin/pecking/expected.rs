@@ -11,7 +11,8 @@ use crate::own_files;
 use client::{Client, RequestError, Status};
 use common::expected::Expected;
 use common::terminal::escape::{one_line, path_line};
-use common::wire::selector::{Selector, Subject, is_name, parts};
+use common::wire::name::is_name;
+use common::wire::selector::{Selector, Subject, parts};
 use std::collections::BTreeSet;
 use std::io;
 

@@ -1,48 +1,13 @@
 //! Writing to a peer that is behind: by a thread of its own until it has caught up, or from
 //! time to time if the system has no thread for that.
 
-use super::pace::Pace;
-use super::writer::{Progress, Writer};
-use super::{CLOSED, Outbox, SLOW};
+use super::flush::Progress;
+use super::writer::Writer;
+use super::{CATCH_UP_TICK, CLOSED, Outbox, SLOW};
 use crate::sys::sync::atomic::{Ordering, fence};
 use crate::sys::sync::{Arc, lock, role, try_role};
 use crate::sys::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
-
-/// How often a thread that catches up looks whether it was called off.
-pub(super) const CATCH_UP_TICK: Duration = Duration::from_millis(500);
-
-/// How long the system's buffers may take to fill, and to grow while the system asks a stopped
-/// peer whether it takes more: measured as up to 1.9 s.
-const BUFFERS_FILL: Duration = Duration::from_secs(2);
-
-impl Writer {
-    /// Hands the role over to a thread that catches up.
-    pub(super) fn hand_over(&mut self) {
-        self.handed_over = true;
-        self.pace();
-    }
-
-    /// The pace of the peer, which is behind from now on if it was not before.
-    fn pace(&mut self) -> &mut Pace {
-        let taken = self.taken;
-        self.pace
-            .get_or_insert_with(|| Box::new(Pace::start(taken)))
-    }
-
-    /// Measures the pace; says whether it is too slow.
-    fn is_too_slow(&mut self) -> bool {
-        let taken = self.taken;
-        self.pace().look(taken)
-    }
-
-    /// Whether what the peer takes now is a sign of life.
-    pub(super) fn is_behind_for_long(&self) -> bool {
-        let pace = self.pace.as_ref();
-        pace.is_some_and(|pace| pace.behind() >= BUFFERS_FILL)
-    }
-}
 
 impl Outbox {
     /// Starts a thread for a peer that is behind. The caller has handed it the writer's role.

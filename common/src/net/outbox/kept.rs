@@ -5,7 +5,6 @@
 //! Lines are counted when they are acknowledged, and not before: a line is a `\n`. Two kinds of
 //! lines are neither kept nor counted: an answer to `join`, and `ack`s.
 
-use super::writer::Writer;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -127,45 +126,6 @@ impl Times {
     }
 }
 
-impl Writer {
-    /// Takes the first bytes of the rest, which were written, for a peer that acknowledges.
-    pub(super) fn keep_written(&mut self, written: usize) {
-        let Range { start, end } = self.uncounted;
-        if start == 0 && written <= end {
-            // Nothing of it counts.
-            self.rest.drain(..written);
-            self.uncounted = 0..end - written;
-            return;
-        }
-        let kept = self.kept.get_or_insert_default();
-        let before = kept.lines;
-        kept.take_written(&mut self.rest, written, &mut self.uncounted);
-        let sent = self.acknowledged + u64::from(kept.lines);
-        if kept.lines > before
-            && let Some(times) = &mut kept.times
-        {
-            times.mark(sent);
-        }
-    }
-
-    /// The peer has so many lines in all; `false` if that cannot be.
-    pub(super) fn acknowledge(&mut self, received: u64) -> bool {
-        let lines = self.kept.as_ref().map_or(0, |kept| kept.lines);
-        let new = received.checked_sub(self.acknowledged);
-        let Some(new) = new.filter(|new| *new <= u64::from(lines)) else {
-            return false;
-        };
-        self.acknowledged = received;
-        if let (1.., Some(kept)) = (new, &mut self.kept) {
-            kept.let_go(new as u32);
-            if let Some(times) = &mut kept.times {
-                times.acknowledge(received);
-            }
-        }
-        true
-    }
-}
-
 impl Kept {
     /// Whether it need not be here.
     pub(super) fn is_empty(&self) -> bool {
@@ -198,6 +158,33 @@ impl Kept {
 
     pub(super) fn has_again(&self) -> bool {
         !self.again.is_empty()
+    }
+
+    /// Takes the first bytes of the rest, which were written; a part of the rest does not count.
+    /// The peer has acknowledged so many lines in all.
+    pub(super) fn keep(
+        &mut self,
+        rest: &mut Vec<u8>,
+        written: usize,
+        uncounted: &mut Range<usize>,
+        acknowledged: u64,
+    ) {
+        let before = self.lines;
+        self.take_written(rest, written, uncounted);
+        let sent = acknowledged + u64::from(self.lines);
+        if self.lines > before
+            && let Some(times) = &mut self.times
+        {
+            times.mark(sent);
+        }
+    }
+
+    /// The peer has so many lines more, which makes so many in all.
+    pub(super) fn acknowledge(&mut self, new: u32, received: u64) {
+        self.let_go(new);
+        if let Some(times) = &mut self.times {
+            times.acknowledge(received);
+        }
     }
 
     /// A part of the rest does not count.

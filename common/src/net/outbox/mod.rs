@@ -19,57 +19,29 @@
 //! ([`Outbox::resume`]). So a line that is pushed at any moment is neither lost nor written twice.
 
 mod catch_up;
+mod flush;
 mod kept;
 mod line;
 mod pace;
 mod queue;
 mod resuming;
-pub(super) mod scratch;
 mod writer;
 mod written;
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::memory::Memory;
 use crate::net::stream::Stream;
-use crate::sys::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+use crate::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
 use crate::sys::thread::JoinHandle;
 use std::ops::Deref;
+use std::time::Duration;
 
-use catch_up::CATCH_UP_TICK;
 pub use line::{Line, SharedLine};
-use queue::Queue;
+use queue::{Piece, Queue};
 pub use resuming::Cut;
-use resuming::PLUGGED;
-#[cfg(not(shuttle))]
-pub(in crate::net) use writer::BATCH;
-use writer::{Progress, Writer};
+use writer::{SHORT_LINE, Writer};
 pub use written::WrittenBytes;
-
-/// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
-/// than to queue it by itself.
-const SHORT_LINE: usize = 4 << 10;
-
-/// Bytes that a piece of the queue needs besides its lines: its place in the channel, and what
-/// the allocator adds to it and to its line.
-const PIECE: usize = 96;
-
-/// An entry of the queue.
-#[derive(Debug)]
-struct Piece {
-    line: Line,
-    /// Nothing is written after it.
-    is_last: bool,
-}
-
-impl Piece {
-    /// Bytes of memory that it keeps.
-    fn kept(&self) -> usize {
-        PIECE + self.line.own_bytes()
-    }
-}
 
 // What the outbox takes and does. A later state never goes back to an earlier one: up to
 // FINISHING something is written, from SLOW on nothing is, and only OPEN takes lines.
@@ -84,6 +56,12 @@ const OVERFLOWN: u8 = 2;
 const SLOW: u8 = 3;
 /// Nothing is written any more.
 const CLOSED: u8 = 4;
+
+/// There is a connection; else it is a [`Cut`] that says how that has ended.
+const PLUGGED: u8 = 0;
+
+/// How often a thread that catches up looks whether it was called off.
+const CATCH_UP_TICK: Duration = Duration::from_millis(500);
 
 /// The outbox of one peer.
 #[derive(Debug)]
@@ -228,8 +206,8 @@ impl Outbox {
     }
 
     /// Notes how much the writer keeps, with what is encrypted for it. Short lines are not counted
-    /// before a flush has tried to write them: until then they are no more than [`writer::BATCH`], and
-    /// two counts for each flush would be felt.
+    /// before a flush has tried to write them: until then they are no more than a batch, and two
+    /// counts for each flush would be felt.
     #[inline(always)]
     fn count_rest(&self, writer: &mut Writer) {
         self.tell_rest(writer);
@@ -353,45 +331,6 @@ impl Outbox {
             }
         }
         true
-    }
-
-    /// Writes what is queued, as far as the socket takes it without blocking.
-    pub fn flush(self: &Arc<Self>) {
-        while self.has_something() {
-            // Pairs with the fence below: either this thread sees the role free, or the thread
-            // that has it sees the line that was pushed before this look.
-            fence(Ordering::SeqCst);
-            let Some(mut writer) = try_role(&self.writer) else {
-                return;
-            };
-            if writer.handed_over {
-                return;
-            }
-            match self.write_queued(&mut writer) {
-                Progress::Drained => self.has_caught_up(&mut writer),
-                Progress::Over | Progress::Unplugged => return,
-                Progress::Behind => {
-                    writer.hand_over();
-                    drop(writer);
-                    self.start_catching_up();
-                    return;
-                }
-            }
-            drop(writer);
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    /// Whether something is to be written that no thread is writing yet, as far as that shows.
-    fn has_something(&self) -> bool {
-        let has_lines = !self.waiting.is_empty() || self.rest.load(Ordering::Relaxed) > 0;
-        let is_overflown = self.state.load(Ordering::Relaxed) == OVERFLOWN;
-        has_lines || self.is_stuck() || is_overflown || self.owes_ack() || self.owes()
-    }
-
-    /// Whether the stream has something to send that is not among the lines any more.
-    fn owes(&self) -> bool {
-        self.stream.owes() && self.state.load(Ordering::Relaxed) < SLOW
     }
 
     /// Whether something waits, and there was no thread to catch up with: it is to be

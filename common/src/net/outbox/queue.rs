@@ -4,11 +4,30 @@
 //!
 //! It has no bound of its own: the outbox counts what is in it.
 
-use super::Piece;
+use super::line::Line;
 use crate::sys::sync::channel::{Receiver, Sender, unbounded};
 // Not the one that schedules are explored with: a thread that makes the channel lets no other one go
 // first.
 use std::sync::OnceLock;
+
+/// Bytes that a piece of the queue needs besides its lines: its place in the channel, and what
+/// the allocator adds to it and to its line.
+pub(super) const PIECE: usize = 96;
+
+/// An entry of the queue.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) line: Line,
+    /// Nothing is written after it.
+    pub(super) is_last: bool,
+}
+
+impl Piece {
+    /// Bytes of memory that it keeps.
+    pub(super) fn kept(&self) -> usize {
+        PIECE + self.line.own_bytes()
+    }
+}
 
 /// An entry of the channel. It is small: a channel keeps room for 31 of its entries.
 type Entry = Box<Piece>;

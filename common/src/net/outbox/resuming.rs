@@ -1,6 +1,6 @@
 //! A peer that acknowledges: its connection may break, and the outbox goes on over another one.
 
-use super::Outbox;
+use super::{Outbox, PLUGGED};
 use crate::net::stream::Stream;
 use crate::sys::sync::atomic::{Ordering, fence};
 use crate::sys::sync::{Arc, leaf, role};
@@ -16,9 +16,6 @@ pub enum Cut {
     /// It broke: a reset, silence, a time-out of the system.
     Broken = 2,
 }
-
-/// There is a connection.
-pub(super) const PLUGGED: u8 = 0;
 
 impl Cut {
     /// By what a read or a write has met.

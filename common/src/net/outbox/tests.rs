@@ -1,9 +1,11 @@
 //! The outbox in front of sockets.
 
 use super::pace::Pace;
+use super::queue::PIECE;
 use super::*;
 use crate::memory::{Charge, Memory};
 use crate::net::listener::Listener;
+use crate::net::scratch::BATCH;
 use crate::net::tls::testing::encrypted_pair;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::time::{Duration, Instant};

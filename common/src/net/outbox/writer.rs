@@ -1,22 +1,21 @@
-//! Writing to the socket, by the thread that has the writer's role: it moves lines from the queue
-//! to one buffer and writes that. It never waits; `catch_up` does.
+//! The writer's role: what the thread that has it has taken, and what it knows of its peer.
 
 use super::kept::Kept;
 use super::line::Line;
 use super::pace::Pace;
-use super::{CLOSED, FINISHING, OPEN, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW, scratch};
-use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
-use crate::sys::sync::atomic::{AtomicU32, Ordering};
-use std::io;
+use super::queue::Piece;
+use crate::limits::OUTBOX_BYTES;
+use crate::net::scratch::{self, BATCH};
 use std::ops::Range;
+use std::time::Duration;
 
-/// Bytes that one write takes along: a good part of a socket's buffer, and a size at
-/// which the system call's own cost no longer shows.
-pub(in crate::net) const BATCH: usize = 256 << 10;
+/// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
+/// than to queue it by itself.
+pub(super) const SHORT_LINE: usize = 4 << 10;
 
-/// Batches that one flush writes before it hands the rest to a thread: the thread that flushes
-/// has a client of its own to serve.
-const MAX_BATCHES: usize = 16;
+/// How long the system's buffers may take to fill, and to grow while the system asks a stopped
+/// peer whether it takes more: measured as up to 1.9 s.
+const BUFFERS_FILL: Duration = Duration::from_secs(2);
 
 /// The data of the writer's role.
 #[derive(Debug, Default)]
@@ -49,7 +48,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Takes a piece of the queue. A line that fills a good part of a write by itself is written
     /// from where it is.
-    fn take(&mut self, piece: Piece) {
+    pub(super) fn take(&mut self, piece: Piece) {
         self.ending = piece.is_last;
         match piece.line {
             Line::Own(bytes) if self.rest.is_empty() && bytes.len() > BATCH / 2 => {
@@ -76,7 +75,7 @@ impl Writer {
     }
 
     #[inline]
-    fn add(&mut self, line: &[u8]) {
+    pub(super) fn add(&mut self, line: &[u8]) {
         if self.rest.capacity() == 0 {
             self.rest = scratch::take();
         }
@@ -87,244 +86,64 @@ impl Writer {
         self.rest.extend_from_slice(line);
     }
 
-    fn take_over(&mut self, line: Vec<u8>) {
+    pub(super) fn take_over(&mut self, line: Vec<u8>) {
         scratch::give(std::mem::replace(&mut self.rest, line));
     }
-}
 
-pub(super) enum Progress {
-    /// All that was queued is written.
-    Drained,
-    /// The socket takes no more for now, or a thread of its own has to go on.
-    Behind,
-    /// Nothing more will be written.
-    Over,
-    /// Nothing will be written before the outbox has another connection.
-    Unplugged,
-}
-
-impl Outbox {
-    /// Writes the rest and the queue, batch by batch. The caller has the writer's role.
-    pub(super) fn write_queued(&self, writer: &mut Writer) -> Progress {
-        let progress = self.write_batches(writer);
-        if matches!(progress, Progress::Over) {
-            self.let_go(writer);
-            return progress;
-        }
-        let is_waiting = matches!(progress, Progress::Behind | Progress::Unplugged);
-        if !is_waiting || writer.rest.is_empty() {
-            scratch::give(std::mem::take(&mut writer.rest));
-        }
-        self.count_rest(writer);
-        progress
-    }
-
-    fn write_batches(&self, writer: &mut Writer) -> Progress {
-        for _ in 0..MAX_BATCHES {
-            let state = self.state.load(Ordering::Acquire);
-            if state == OVERFLOWN {
-                self.give_up(writer);
-            }
-            if state >= OVERFLOWN {
-                return Progress::Over;
-            }
-            if self.is_unplugged() {
-                return self.write_nothing(state);
-            }
-            self.fill(writer);
-            match self.write(writer) {
-                Err(e) if writer.ack.is_some() => {
-                    self.fail(&e);
-                    self.stream.shutdown();
-                    return self.write_nothing(state);
-                }
-                Err(_) => {
-                    self.end(CLOSED);
-                    return Progress::Over;
-                }
-                Ok(()) if !writer.rest.is_empty() || self.stream.owes() => {
-                    return Progress::Behind;
-                }
-                Ok(()) if writer.ending && !self.stream.shutdown_write() => {
-                    return Progress::Behind;
-                }
-                Ok(()) if writer.ending => {
-                    self.change(FINISHING, CLOSED);
-                    return Progress::Over;
-                }
-                Ok(()) if self.is_drained(writer) => return Progress::Drained,
-                Ok(()) => {}
-            }
-        }
-        Progress::Behind
-    }
-
-    #[inline]
-    fn is_drained(&self, writer: &Writer) -> bool {
-        let has_again = writer.kept.as_ref().is_some_and(|kept| kept.has_again());
-        self.waiting.is_empty() && !has_again && !self.owes_ack()
-    }
-
-    /// What becomes of the connection while nothing can be written to it.
-    #[cold]
-    fn write_nothing(&self, state: u8) -> Progress {
-        if state == OPEN {
-            return Progress::Unplugged;
-        }
-        self.end(CLOSED);
-        Progress::Over
-    }
-
-    /// Puts behind the rest what is to be written again, up to a batch, and then an `ack`, if one is
-    /// due and none is under way.
-    #[inline(never)]
-    fn fill_again(&self, writer: &mut Writer) {
-        while writer.rest.len() < BATCH
-            && let Some(piece) = writer.kept.as_mut().and_then(|kept| kept.next_again())
-        {
-            let (lines, bytes) = piece.waiting();
-            match writer.rest.is_empty() {
-                true => writer.take_over(piece.into_bytes()),
-                false => writer.rest.extend(piece.into_bytes()),
-            }
-            self.tell_rest(writer);
-            self.bytes.fetch_sub(bytes, Ordering::Release);
-            self.lines.fetch_sub(lines, Ordering::Relaxed);
-        }
-        if let Some(ack) = writer.ack
-            && writer.uncounted.is_empty()
-            && self.owes_ack()
-        {
-            let received = self.ack.swap(0, Ordering::Relaxed) - 1;
-            let start = writer.rest.len();
-            writer.add(&ack(received));
-            writer.uncounted = start..writer.rest.len();
-        }
-    }
-
-    /// Moves lines from the queue to the rest.
-    #[inline(always)]
-    pub(super) fn fill(&self, writer: &mut Writer) {
-        if writer.ack.is_some() {
-            self.fill_again(writer);
-        }
-        let (mut lines, mut kept) = (0, 0);
-        let before = writer.rest.len();
-        while writer.rest.len() < BATCH && !writer.ending {
-            let Some(piece) = self.waiting.pop() else {
-                break;
-            };
-            kept += piece.kept();
-            lines += usize::from(!piece.is_last);
-            writer.take(*piece);
-        }
-        if kept > 0 {
-            let moved = writer.rest.len() - before;
-            self.tell_rest(writer);
-            self.bytes.fetch_sub(moved, Ordering::Release);
-            self.lines.fetch_sub(lines, Ordering::Relaxed);
-            self.count(kept, 0);
-        }
-    }
-
-    /// Writes the rest, or as much of it as the socket takes now.
-    fn write(&self, writer: &mut Writer) -> io::Result<()> {
-        let was_over_half = self.is_over_half();
-        let (mut written, mut sent) = (0, 0);
-        let mut result = Ok(());
-        while written < writer.rest.len() || self.stream.owes() {
-            match self.stream.write(&writer.rest[written..]) {
-                Ok(now) => {
-                    written += now.taken;
-                    sent += now.sent;
-                    if now.taken == 0 {
-                        break;
-                    }
-                }
-                Err(e) => {
-                    result = Err(e);
-                    break;
-                }
-            }
-        }
-        match writer.ack {
-            None => drop(writer.rest.drain(..written)),
-            Some(_) => {
-                writer.keep_written(written);
-                self.count_kept(writer);
-            }
-        }
-        if writer.rest.capacity() > 2 * BATCH.max(writer.rest.len()) {
-            writer.rest.shrink_to(BATCH);
-        }
-        writer.taken += sent as u64;
-        if sent > 0 && writer.is_behind_for_long() {
-            self.progress.fetch_add(1, Ordering::Relaxed);
-        }
-        if let (1.., Some(all)) = (written, &self.written) {
-            all.add(written);
-        }
-        self.tell_rest(writer);
-        if was_over_half && !self.is_over_half() {
-            self.has_room.notify_all();
-        }
-        result
-    }
-
-    /// Notes how much is kept until it is acknowledged; a peer that leaves too much unacknowledged
-    /// does not keep up.
-    #[inline(never)]
-    pub(super) fn count_kept(&self, writer: &mut Writer) {
-        let Some(kept) = &mut writer.kept else {
+    /// Takes the first bytes of the rest, which were written, for a peer that acknowledges.
+    pub(super) fn keep_written(&mut self, written: usize) {
+        let Range { start, end } = self.uncounted;
+        if start == 0 && written <= end {
+            // Nothing of it counts.
+            self.rest.drain(..written);
+            self.uncounted = 0..end - written;
             return;
+        }
+        let kept = self.kept.get_or_insert_default();
+        kept.keep(
+            &mut self.rest,
+            written,
+            &mut self.uncounted,
+            self.acknowledged,
+        );
+    }
+
+    /// The peer has so many lines in all; `false` if that cannot be.
+    pub(super) fn acknowledge(&mut self, received: u64) -> bool {
+        let lines = self.kept.as_ref().map_or(0, |kept| kept.lines);
+        let new = received.checked_sub(self.acknowledged);
+        let Some(new) = new.filter(|new| *new <= u64::from(lines)) else {
+            return false;
         };
-        self.kept_lines.store(kept.lines, Ordering::Relaxed);
-        self.kept_bytes.store(kept.bytes, Ordering::Relaxed);
-        self.count(kept.counted, kept.memory);
-        kept.counted = kept.memory;
-        writer.kept.take_if(|kept| kept.is_empty());
-        if self.is_overfull(self.lines.load(Ordering::Relaxed)) {
-            self.change(OPEN, OVERFLOWN);
+        self.acknowledged = received;
+        if let (1.., Some(kept)) = (new, &mut self.kept) {
+            kept.acknowledge(new as u32, received);
         }
+        true
     }
 
-    /// Whether there is more than may wait or be kept, with so many lines that wait.
-    pub(super) fn is_overfull(&self, lines: usize) -> bool {
-        let kept = |of: &AtomicU32| of.load(Ordering::Relaxed) as usize;
-        lines + kept(&self.kept_lines) > OUTBOX_LINES
-            || self.waiting_bytes() + kept(&self.kept_bytes) > OUTBOX_BYTES
+    /// Hands the role over to a thread that catches up.
+    pub(super) fn hand_over(&mut self) {
+        self.handed_over = true;
+        self.pace();
     }
 
-    /// Keeps nothing any more.
-    pub(super) fn forget_kept(&self, writer: &mut Writer) {
-        if let Some(kept) = writer.kept.take() {
-            self.kept_lines.store(0, Ordering::Relaxed);
-            self.kept_bytes.store(0, Ordering::Relaxed);
-            self.count(kept.counted, 0);
-        }
+    /// The pace of the peer, which is behind from now on if it was not before.
+    fn pace(&mut self) -> &mut Pace {
+        let taken = self.taken;
+        self.pace
+            .get_or_insert_with(|| Box::new(Pace::start(taken)))
     }
 
-    /// Disconnects a peer that does not keep up, with its last words if the socket takes them:
-    /// they start after the line that the peer has the beginning of.
-    pub(super) fn give_up(&self, writer: &mut Writer) {
-        let rest = std::mem::take(&mut writer.rest);
-        self.count_rest(writer);
-        self.forget_kept(writer);
-        if let Some(farewell) = writer.farewell {
-            let line_end = rest.iter().position(|byte| *byte == b'\n');
-            let mut last = rest[..line_end.map_or(0, |at| at + 1)].to_vec();
-            last.extend(farewell());
-            let _ = self.stream.write_now(&last);
-        }
-        self.end(SLOW);
-        self.let_go(writer);
+    /// Measures the pace; says whether it is too slow.
+    pub(super) fn is_too_slow(&mut self) -> bool {
+        let taken = self.taken;
+        self.pace().look(taken)
     }
 
-    /// Keeps nothing any more, as nothing more is written.
-    pub(super) fn let_go(&self, writer: &mut Writer) {
-        scratch::give(std::mem::take(&mut writer.rest));
-        self.stream.discard();
-        self.count_rest(writer);
-        self.forget_kept(writer);
+    /// Whether what the peer takes now is a sign of life.
+    pub(super) fn is_behind_for_long(&self) -> bool {
+        let pace = self.pace.as_ref();
+        pace.is_some_and(|pace| pace.behind() >= BUFFERS_FILL)
     }
 }

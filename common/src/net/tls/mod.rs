@@ -19,7 +19,7 @@ pub(in crate::net) mod testing;
 mod tests;
 
 use crate::net::Written;
-use crate::net::outbox::{BATCH, scratch};
+use crate::net::scratch::{self, BATCH};
 use crate::sys::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::sync::{Mutex, lock, role};
 use rustls::Connection;

@@ -1,9 +1,7 @@
 //! What a file says, key by key, as words of a command line.
 
 use super::lines::example;
-use super::{
-    ConfigError, is_between_options, is_list, is_switch, key_of, own_command, settings_of,
-};
+use super::options::{is_between_options, is_list, is_switch, key_of, own_command, settings_of};
 use crate::sys::fault::Fault;
 use crate::sys::position::Position;
 use crate::sys::trusted_file;
@@ -28,17 +26,18 @@ pub(super) struct Entry {
     pub(super) words: Vec<OsString>,
 }
 
+/// What the file at a path says; or what is wrong with it, with the place.
 pub(super) fn load(
     command: &Command,
     subcommand: Option<&'static str>,
     path: &Path,
-) -> Result<Vec<Entry>, ConfigError> {
+) -> Result<Vec<Entry>, String> {
     let read = trusted_file::read(path, trusted_file::user(), MAX_FILE);
-    let bytes = read.map_err(|why| ConfigError::File(why.about(path)))?;
+    let bytes = read.map_err(|why| why.about(path))?;
     parse(command, subcommand, &bytes).map_err(|fault| {
         let (at, message) = fault.located(&bytes);
         let at = at.map_or_else(String::new, |at| format!(":{at}"));
-        ConfigError::File(format!("{}{at}: {}", path_line(path), one_line(&message)))
+        format!("{}{at}: {}", path_line(path), one_line(&message))
     })
 }
 

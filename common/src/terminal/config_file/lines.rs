@@ -1,50 +1,11 @@
-//! Options as lines of a file: those in force, and a file with all of them.
+//! Options as lines of a file: each that is in force, and a file with all of them.
 
-use super::{Settings, is_list, is_switch, key_of, own_command, own_matches, settings_of};
-use crate::terminal::escape::{one_line, path_line};
-use clap::parser::ValueSource;
+use super::options::{is_list, is_switch, key_of, own_command, settings_of};
+use crate::terminal::escape::one_line;
 use clap::{Arg, ArgMatches, Command};
 
-impl Settings {
-    /// Each option that is in force, as a line of a configuration file, with where it is from.
-    pub fn in_force(&self, command: &Command) -> String {
-        let own = own_command(command, self.subcommand);
-        let Some(matches) = own_matches(&self.matches, self.subcommand) else {
-            return String::new();
-        };
-        let lines: Vec<_> = settings_of(&own)
-            .map(|arg| (setting(arg, matches), self.source(arg, matches)))
-            .collect();
-        let lines = lines.iter().map(|(setting, source)| match source {
-            Some(source) => format!("{setting:SETTING_WIDTH$}  # {source}\n"),
-            None => format!("{setting}\n"),
-        });
-        lines.collect()
-    }
-
-    /// Where an option's value is from, if it has one.
-    fn source(&self, arg: &Arg, matches: &ArgMatches) -> Option<String> {
-        let of_file = self.file.iter().find_map(|(path, entries)| {
-            let entry = entries.iter().find(|entry| arg.get_id() == &entry.id)?;
-            Some(format!("{}:{}", path_line(path), entry.at.line))
-        });
-        match matches.value_source(arg.get_id().as_str()) {
-            _ if of_file.is_some() => of_file,
-            Some(ValueSource::CommandLine) => Some("command line".into()),
-            Some(ValueSource::EnvVariable) => {
-                let variable = arg.get_env().unwrap_or_default();
-                Some(format!("environment, {}", variable.to_string_lossy()))
-            }
-            source => source.map(|_| "default".into()),
-        }
-    }
-}
-
-/// Columns before the comments of [`Settings::in_force`]; a longer setting pushes only its own.
-const SETTING_WIDTH: usize = 28;
-
 /// An option with its value; a comment if it has none.
-fn setting(arg: &Arg, matches: &ArgMatches) -> String {
+pub(super) fn setting(arg: &Arg, matches: &ArgMatches) -> String {
     let (key, id) = (key_of(arg), arg.get_id().as_str());
     if is_switch(arg) {
         return format!("{key} = {}", matches.get_flag(id));

@@ -8,6 +8,7 @@
 
 mod entries;
 mod lines;
+mod options;
 #[cfg(test)]
 mod tests;
 
@@ -17,16 +18,12 @@ use crate::terminal::args::short_error;
 use crate::terminal::escape::path_line;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use entries::{Entry, load};
+use lines::setting;
+use options::{CONFIG, is_between_options, own_command, own_matches, settings_of};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// The option that names the file.
-const CONFIG: &str = "config";
-
-/// Options that act at once, or say where the settings are: no settings themselves.
-const NO_SETTINGS: [&str; 5] = [CONFIG, "check_config", "completions", "help", "version"];
 
 /// Why there are no settings.
 #[derive(Debug)]
@@ -44,6 +41,44 @@ pub struct Settings {
     pub matches: ArgMatches,
     subcommand: Option<&'static str>,
     file: Option<(PathBuf, Vec<Entry>)>,
+}
+
+/// Columns before the comments of [`Settings::in_force`]; a longer setting pushes only its own.
+const SETTING_WIDTH: usize = 28;
+
+impl Settings {
+    /// Each option that is in force, as a line of a configuration file, with where it is from.
+    pub fn in_force(&self, command: &Command) -> String {
+        let own = own_command(command, self.subcommand);
+        let Some(matches) = own_matches(&self.matches, self.subcommand) else {
+            return String::new();
+        };
+        let lines: Vec<_> = settings_of(&own)
+            .map(|arg| (setting(arg, matches), self.source(arg, matches)))
+            .collect();
+        let lines = lines.iter().map(|(setting, source)| match source {
+            Some(source) => format!("{setting:SETTING_WIDTH$}  # {source}\n"),
+            None => format!("{setting}\n"),
+        });
+        lines.collect()
+    }
+
+    /// Where an option's value is from, if it has one.
+    fn source(&self, arg: &Arg, matches: &ArgMatches) -> Option<String> {
+        let of_file = self.file.iter().find_map(|(path, entries)| {
+            let entry = entries.iter().find(|entry| arg.get_id() == &entry.id)?;
+            Some(format!("{}:{}", path_line(path), entry.at.line))
+        });
+        match matches.value_source(arg.get_id().as_str()) {
+            _ if of_file.is_some() => of_file,
+            Some(ValueSource::CommandLine) => Some("command line".into()),
+            Some(ValueSource::EnvVariable) => {
+                let variable = arg.get_env().unwrap_or_default();
+                Some(format!("environment, {}", variable.to_string_lossy()))
+            }
+            source => source.map(|_| "default".into()),
+        }
+    }
 }
 
 /// Reads a command line, and the file that its `--config` names. The option, and those that the file
@@ -74,7 +109,7 @@ pub fn read(
         let matches = command.clone().try_get_matches_from(words);
         return Ok(settings(matches.map_err(ConfigError::Usage)?, None));
     };
-    let mut entries = load(command, subcommand, path)?;
+    let mut entries = load(command, subcommand, path).map_err(ConfigError::File)?;
     let is_told = |id: &str| {
         let source = own.value_source(id);
         matches!(
@@ -87,13 +122,6 @@ pub fn read(
     let matches = command.clone().try_get_matches_from(all);
     let matches = matches.map_err(|error| blame(command, subcommand, error, path, &entries))?;
     Ok(settings(matches, Some((path.clone(), entries))))
-}
-
-fn own_matches<'a>(all: &'a ArgMatches, subcommand: Option<&str>) -> Option<&'a ArgMatches> {
-    match subcommand {
-        None => Some(all),
-        Some(name) => all.subcommand_matches(name),
-    }
 }
 
 /// The command line with what the file says: before what a user typed, which may end with `--`, or
@@ -160,42 +188,4 @@ fn lacking(error: &clap::Error) -> Vec<String> {
         Some(ContextValue::Strings(names)) => names.clone(),
         _ => Vec::new(),
     }
-}
-
-/// Whether the error is that an option needs or excludes another one.
-fn is_between_options(error: &clap::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict
-    )
-}
-
-/// The command whose options a file may set, with the options that it shares with others.
-fn own_command(command: &Command, subcommand: Option<&str>) -> Command {
-    let mut all = command.clone();
-    all.build();
-    match subcommand {
-        None => all,
-        Some(name) => all.find_subcommand(name).cloned().unwrap_or(all),
-    }
-}
-
-/// The options that a file may set.
-fn settings_of(command: &Command) -> impl Iterator<Item = &Arg> {
-    command.get_arguments().filter(|arg| {
-        !arg.is_hide_set() && !NO_SETTINGS.iter().any(|id| arg.get_id().as_str() == *id)
-    })
-}
-
-/// The key of an option, or of a value that stands alone.
-fn key_of(arg: &Arg) -> &str {
-    arg.get_long().unwrap_or_else(|| arg.get_id().as_str())
-}
-
-fn is_switch(arg: &Arg) -> bool {
-    matches!(arg.get_action(), ArgAction::SetTrue)
-}
-
-fn is_list(arg: &Arg) -> bool {
-    matches!(arg.get_action(), ArgAction::Append)
 }

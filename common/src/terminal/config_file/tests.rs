@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::terminal::args;
-use clap::value_parser;
+use clap::{ArgAction, value_parser};
 
 /// A command with an option of each kind, and the same as a subcommand.
 fn commands() -> [(Command, Option<&'static str>); 2] {

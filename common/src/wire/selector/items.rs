@@ -1,48 +1,11 @@
 //! Items of a list in a form that finds a client without a look at each of them: a list may have
 //! thousands, and as many clients are held against it.
 
-use super::Single;
 use super::node_set::NodeSet;
-use crate::wire::members::Member;
+use super::single::{Single, Subject};
 use crate::wire::tags::Tags;
 use crate::wire::wildcard::Wildcard;
 use std::collections::{HashMap, HashSet};
-
-/// A client as a list looks at it: what is known of it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Subject<'a> {
-    /// Its rank.
-    pub rank: Option<u32>,
-    /// Its number.
-    pub member: Option<u64>,
-    /// Its name.
-    pub name: Option<&'a str>,
-    /// Its tags.
-    pub tags: Option<&'a Tags>,
-}
-
-impl<'a> From<&'a Member> for Subject<'a> {
-    fn from(member: &'a Member) -> Subject<'a> {
-        Subject {
-            rank: Some(member.rank),
-            member: Some(member.member),
-            name: Some(&member.name),
-            tags: Some(&member.tags),
-        }
-    }
-}
-
-impl<'a> From<&'a Single<'_>> for Subject<'a> {
-    fn from(single: &'a Single<'_>) -> Subject<'a> {
-        let mut subject = Subject::default();
-        match single {
-            Single::Rank(rank) => subject.rank = Some(*rank),
-            Single::Member(member) => subject.member = Some(*member),
-            Single::Name(name) => subject.name = Some(name),
-        }
-        subject
-    }
-}
 
 /// One item as it stands in the text.
 pub(super) enum Item<'a> {

@@ -3,20 +3,17 @@
 //! selector finds is decided in one place, at the server; this module only reads it.
 
 mod error;
-mod forms;
 mod items;
 mod node_set;
 mod parse;
+mod single;
 
+pub use crate::wire::name::WORDS;
 pub use error::SelectorError;
-pub use forms::{GIVEN, check_name, check_pattern, is_name, is_pattern};
-pub use items::Subject;
-pub use parse::parts;
+pub use parse::{check_pattern, is_pattern, parts};
+pub use single::{Single, Subject};
 
 use items::Items;
-use std::borrow::Cow;
-use std::fmt;
-use std::str::FromStr;
 
 /// A selector that was understood. Lists have memory of their own, as threads with small stacks read
 /// selectors.
@@ -38,17 +35,6 @@ pub enum Selector<'a> {
     Single(Single<'a>),
     /// Several, each once.
     List(Box<List>),
-}
-
-/// One client, by what names it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Single<'a> {
-    /// By its rank.
-    Rank(u32),
-    /// By its member number.
-    Member(u64),
-    /// By its name.
-    Name(Cow<'a, str>),
 }
 
 /// A list of items, separated by commas.
@@ -91,55 +77,5 @@ impl List {
     /// Whether one of its items names this client alone.
     pub fn names(&self, client: &Subject<'_>) -> bool {
         self.include.name_one(client)
-    }
-}
-
-impl Single<'_> {
-    /// Whether it is this client.
-    pub fn is(&self, client: &Subject<'_>) -> bool {
-        match self {
-            Single::Rank(rank) => client.rank == Some(*rank),
-            Single::Member(member) => client.member == Some(*member),
-            Single::Name(name) => client.name == Some(name),
-        }
-    }
-
-    /// The same, borrowing nothing.
-    pub fn into_owned(self) -> Single<'static> {
-        match self {
-            Single::Rank(rank) => Single::Rank(rank),
-            Single::Member(member) => Single::Member(member),
-            Single::Name(name) => Single::Name(Cow::Owned(name.into_owned())),
-        }
-    }
-}
-
-/// The words that are selectors by themselves, and no names.
-pub const WORDS: [&str; 4] = ["next", "least-loaded", "below", "all"];
-
-impl FromStr for Selector<'static> {
-    type Err = SelectorError;
-
-    fn from_str(text: &str) -> Result<Self, SelectorError> {
-        Ok(match Selector::parse(text)? {
-            Selector::Single(single) => Selector::Single(single.into_owned()),
-            Selector::Next => Selector::Next,
-            Selector::NextOf(list) => Selector::NextOf(list),
-            Selector::LeastLoaded => Selector::LeastLoaded,
-            Selector::LeastLoadedOf(list) => Selector::LeastLoadedOf(list),
-            Selector::Below => Selector::Below,
-            Selector::All => Selector::All,
-            Selector::List(list) => Selector::List(list),
-        })
-    }
-}
-
-impl fmt::Display for Single<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Single::Rank(rank) => write!(f, "rank {rank}"),
-            Single::Member(member) => write!(f, "#{member}"),
-            Single::Name(name) => f.write_str(name),
-        }
     }
 }

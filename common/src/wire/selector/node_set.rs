@@ -2,9 +2,9 @@
 //! are expanded, as a few characters can stand for any number of names.
 
 use super::error::SelectorError;
-use super::forms::{is_digits, is_name};
 use crate::limits::MAX_NAME;
-use crate::wire::message::clip;
+use crate::wire::name::{is_digits, is_name};
+use crate::wire::text::clip;
 
 /// A node set that is understood, and not expanded.
 pub(super) struct NodeSet<'a> {

@@ -1,16 +1,18 @@
 //! Reads a selector: its words, then its list, item by item.
 
 use super::error::SelectorError;
-use super::forms::{check_pattern, is_digits, is_name, is_pattern};
 use super::items::{Item, Items};
 use super::node_set::NodeSet;
-use super::{List, Selector, Single, WORDS};
+use super::single::Single;
+use super::{List, Selector};
 use crate::limits::{
     MAX_PATTERN, MAX_SELECTOR, MAX_SELECTOR_ITEMS, MAX_SELECTOR_NAMES, MAX_SELECTOR_PATTERNS,
 };
-use crate::wire::message::clip;
+use crate::wire::name::{WORDS, is_digits, is_name, is_name_byte};
 use crate::wire::tags::{is_key, is_value, is_value_byte};
+use crate::wire::text::clip;
 use crate::wire::wildcard::Wildcard;
+use std::str::FromStr;
 
 impl<'a> Selector<'a> {
     /// Reads a selector.
@@ -26,6 +28,23 @@ impl<'a> Selector<'a> {
             _ if is_name(text) => Ok(Selector::Single(Single::Name(text.into()))),
             _ => parse_items(text),
         }
+    }
+}
+
+impl FromStr for Selector<'static> {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        Ok(match Selector::parse(text)? {
+            Selector::Single(single) => Selector::Single(single.into_owned()),
+            Selector::Next => Selector::Next,
+            Selector::NextOf(list) => Selector::NextOf(list),
+            Selector::LeastLoaded => Selector::LeastLoaded,
+            Selector::LeastLoadedOf(list) => Selector::LeastLoadedOf(list),
+            Selector::Below => Selector::Below,
+            Selector::All => Selector::All,
+            Selector::List(list) => Selector::List(list),
+        })
     }
 }
 
@@ -263,4 +282,24 @@ fn ranks(part: &str) -> Option<Result<Item<'_>, SelectorError>> {
         }
         _ => None,
     }
+}
+
+/// Checks a pattern of names: it starts like a name or with `*` or `?`, and goes on with these and
+/// the characters of names.
+///
+/// # Errors
+/// It is no pattern, or has more than [`MAX_PATTERN`] characters.
+pub fn check_pattern(text: &str) -> Result<(), SelectorError> {
+    let starts_right = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "*?".contains(c));
+    let rest_is_right = text.bytes().all(|b| is_name_byte(b) || b"*?".contains(&b));
+    match starts_right && rest_is_right {
+        true if text.len() > MAX_PATTERN => Err(SelectorError::PatternTooLong(text.len())),
+        true => Ok(()),
+        false => Err(SelectorError::NoItem(clip(text).into())),
+    }
+}
+
+/// Whether an item is a pattern rather than a name or a rank.
+pub fn is_pattern(part: &str) -> bool {
+    part.contains(['*', '?'])
 }

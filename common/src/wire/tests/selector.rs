@@ -1,6 +1,7 @@
 //! Selectors and names, held against the letter of the protocol.
 
 use crate::limits::MAX_SELECTOR_ITEMS;
+use crate::wire::name::check_name;
 use crate::wire::selector::*;
 use crate::wire::tags::Tags;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! Selectors of any form, against the letter of the protocol and the plainest search.
 
 use super::selector::client;
+use crate::wire::name::{check_name, is_name};
 use crate::wire::selector::*;
 use proptest::prelude::*;
 use regex_lite::Regex;

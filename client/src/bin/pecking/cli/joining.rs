@@ -4,7 +4,7 @@ use super::encrypting::{Encrypting, SERVER_VARIABLE, ServerAddress};
 use clap::Args;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
-use common::wire::selector::check_name;
+use common::wire::name::check_name;
 use common::wire::{Tags, Tier};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,7 +3,8 @@
 //! Which commands a client takes is known to that client alone, so commands come from the history.
 
 use crate::targets::split_word;
-use common::wire::selector::{WORDS, is_name};
+use common::wire::name::is_name;
+use common::wire::selector::WORDS;
 use std::collections::BTreeSet;
 
 /// What the session knows, as of the moment that it is asked.

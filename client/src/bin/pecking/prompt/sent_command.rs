@@ -11,7 +11,7 @@ use client::{
     Client, JobHandle, JobId, Outcome, RequestError, SendEvent, SendHandle, Status, Tally,
 };
 use common::terminal::escape::one_line;
-use common::wire::message::clip;
+use common::wire::text::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
 use std::cell::Cell;
 use std::collections::VecDeque;

@@ -14,8 +14,9 @@ use crate::own_files;
 use common::limits::MAX_SELECTOR_ITEMS;
 use common::terminal::escape::{one_line, path_line};
 use common::terminal::table::{Align, columns};
-use common::wire::message::clip;
-use common::wire::selector::{Selector, WORDS, is_name, parts};
+use common::wire::name::is_name;
+use common::wire::selector::{Selector, WORDS, parts};
+use common::wire::text::clip;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -9,8 +9,9 @@ use crate::own_files;
 use crate::targets::Groups;
 use common::limits::MAX_SELECTOR;
 use common::terminal::escape::path_line;
-use common::wire::message::clip;
-use common::wire::selector::{Selector, is_name, parts};
+use common::wire::name::is_name;
+use common::wire::selector::{Selector, parts};
+use common::wire::text::clip;
 use std::fs::File;
 use std::io;
 

@@ -5,8 +5,9 @@
 
 use crate::output::node_set::fold;
 use common::limits::{MAX_SELECTOR, MAX_SELECTOR_ITEMS};
-use common::wire::message::clip;
-use common::wire::selector::{Selector, is_name, is_pattern, parts};
+use common::wire::name::is_name;
+use common::wire::selector::{Selector, is_pattern, parts};
+use common::wire::text::clip;
 use std::ops::Range;
 
 /// What a list means once its groups are resolved.

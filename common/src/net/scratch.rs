@@ -1,11 +1,14 @@
 //! Buffers that are used again: a flush needs a large one, and only for a moment. They are not
 //! wiped.
 
-use super::writer::BATCH;
 use crossbeam_channel::bounded;
 use std::num::NonZero;
 use std::sync::LazyLock;
 use std::thread::available_parallelism;
+
+/// Bytes that one write takes along: a good part of a socket's buffer, and a size at
+/// which the system call's own cost no longer shows.
+pub(super) const BATCH: usize = 256 << 10;
 
 /// Buffers kept for flushes besides one for each processor: as many are likely to be in use at the
 /// same moment, with a few of threads that were interrupted.
@@ -27,13 +30,13 @@ type Pool = (
 );
 
 /// An empty buffer, if possible one that was used before.
-pub(in crate::net) fn take() -> Vec<u8> {
+pub(super) fn take() -> Vec<u8> {
     let used = SCRATCH.1.try_recv();
     used.unwrap_or_else(|_| Vec::with_capacity(NEW_BUFFER))
 }
 
 /// Keeps a buffer for the next one, unless it is larger than most need.
-pub(in crate::net) fn give(mut buffer: Vec<u8>) {
+pub(super) fn give(mut buffer: Vec<u8>) {
     if (1..=2 * BATCH).contains(&buffer.capacity()) {
         buffer.clear();
         let _ = SCRATCH.0.try_send(buffer);
