@@ -3,7 +3,7 @@
 
 use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::flush_set::FlushSet;
-use crate::holds;
+use crate::giving_up;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::millis;
@@ -138,6 +138,6 @@ pub(crate) fn end(hub: &Hub, member: &Arc<Member>, now: u64) {
     let is_kept = hub.keep_place(member, stage);
     member.connection.say_it_stops(MESSAGE, is_kept, now);
     if stage == Some(Stage::Away) {
-        holds::give_up(hub, member, MESSAGE);
+        giving_up::give_up(hub, member, MESSAGE);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Such a member is out of the ranking, and all that it sent or executes has ended, before it is
 //! told; its session then ends by itself. The auth file is read by the thread for files
-//! (`files.rs`); the ends of credentials are a matter of the timers.
+//! (`reloading.rs`); the ends of credentials are a matter of the timers.
 
 use crate::authority::Rules;
 use crate::authority::grant::{Grant, Unproven};
@@ -11,7 +11,7 @@ use crate::clock::wall_clock;
 use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
-use crate::holds;
+use crate::giving_up;
 use crate::hub::Hub;
 use crate::jobs::{self, Job};
 use crate::member::Member;
@@ -94,8 +94,8 @@ fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'
     match stage {
         // No session serves it that would end by itself.
         Some(Stage::Away) => {
-            holds::close(hub, member);
-            holds::on_record(hub, member, exact);
+            giving_up::close(hub, member);
+            giving_up::on_record(hub, member, exact);
         }
         _ => hub.schedule_check(&member.connection),
     }

@@ -36,9 +36,7 @@ mod dispatch;
 mod drain;
 mod eviction;
 mod expected;
-#[cfg(not(shuttle))]
-mod files;
-mod holds;
+mod giving_up;
 #[cfg(not(shuttle))]
 mod http;
 mod hub;
@@ -50,6 +48,8 @@ mod memory_budget;
 pub mod pki;
 mod ranking;
 mod record;
+#[cfg(not(shuttle))]
+mod reloading;
 mod server;
 mod session;
 mod shedding;
@@ -79,9 +79,9 @@ pub use config::{
     MOST_CLIENTS, ServerTls,
 };
 pub use expected::{ExpectedError, ExpectedMachines};
-#[cfg(not(shuttle))]
-pub use files::KNOWN_WITHIN;
 pub use join::token::Token;
+#[cfg(not(shuttle))]
+pub use reloading::KNOWN_WITHIN;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
 #[cfg(not(shuttle))]
 pub use state::{NoState, StateError, check as check_state};

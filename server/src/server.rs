@@ -2,12 +2,12 @@
 
 use crate::config::Config;
 #[cfg(not(shuttle))]
-use crate::files;
-#[cfg(not(shuttle))]
 use crate::http;
 use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
 use crate::record;
+#[cfg(not(shuttle))]
+use crate::reloading;
 #[cfg(not(shuttle))]
 use crate::state::{self, State, StateError};
 use crate::timers;
@@ -191,7 +191,7 @@ impl Server {
         #[cfg(not(shuttle))]
         let kept = kept.map_err(ServerError::Thread)?;
         #[cfg(not(shuttle))]
-        let files = files::start(hub).map_err(ServerError::Thread)?;
+        let reloaders = reloading::start(hub).map_err(ServerError::Thread)?;
         #[cfg(not(shuttle))]
         let shown = self.http.as_ref().map(|bound| bound.start(hub));
         #[cfg(not(shuttle))]
@@ -208,7 +208,7 @@ impl Server {
         hub.timers.stop();
         let _ = timer_thread.join();
         #[cfg(not(shuttle))]
-        drop((files, kept));
+        drop((reloaders, kept));
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
         if let Some(audit) = &hub.config.audit {

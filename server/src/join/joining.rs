@@ -5,7 +5,7 @@ use crate::authority::redact;
 use crate::clock::wall_clock;
 use crate::connection::hold::{Hold, new_token, random};
 use crate::eviction;
-use crate::holds;
+use crate::giving_up;
 use crate::hub::Hub;
 use crate::join::admission::{Proven, Wanted, check_token, not_admitted, prove};
 use crate::join::throttle::ANSWER_DELAY_MS;
@@ -269,7 +269,7 @@ type Place = (Box<Hold>, Resumable);
 /// The place of a client that asks for one to be held, and what brings it back there.
 #[inline(never)]
 fn place(hub: &Hub, member: &Member, random: u128, now: u64) -> Option<Place> {
-    let hold_ms = holds::hold_ms(hub)?;
+    let hold_ms = giving_up::hold_ms(hub)?;
     let (token, hash) = new_token(member.id, random);
     let hold = Box::new(Hold::new(hash, now));
     Some((hold, Resumable { token, hold_ms }))

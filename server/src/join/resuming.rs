@@ -8,7 +8,7 @@
 use crate::authority::token::TokenHash;
 use crate::connection::hold::{Claim, Hold, new_token, random};
 use crate::eviction;
-use crate::holds;
+use crate::giving_up;
 use crate::join::admission::{ComesBack, Wanted, not_admitted};
 use crate::join::welcome::welcome;
 use crate::member::Member;
@@ -66,7 +66,7 @@ impl Session<'_> {
         let standing = hub.roster.standing(&member).ok_or_else(not_resumable)?;
         let random = random().map_err(|_| not_resumable())?;
         let (token, hash) = new_token(member.id, random);
-        let hold_ms = holds::hold_ms(hub).ok_or_else(not_resumable)?;
+        let hold_ms = giving_up::hold_ms(hub).ok_or_else(not_resumable)?;
         let resume = Some(Resumable { token, hold_ms });
         let lines = (resume.clone(), Some(Resumed::Lines));
         let answer = welcome(hub, id, &member, standing, lines);
@@ -151,8 +151,8 @@ impl Session<'_> {
         }
         hub.telemetry.counters.replaced();
         hub.note_place(connection);
-        holds::end_work(hub, earlier, &mut self.flushes);
-        holds::close(hub, earlier);
+        giving_up::end_work(hub, earlier, &mut self.flushes);
+        giving_up::close(hub, earlier);
         // The other one counts as having joined.
         let was_slow = earlier.connection.outbox.was_too_slow();
         hub.telemetry.counters.left(was_slow);

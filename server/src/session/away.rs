@@ -2,7 +2,7 @@
 //! has it once the client comes back. Nothing of the member ends meanwhile.
 
 use super::Session;
-use crate::holds;
+use crate::giving_up;
 use crate::member::Member;
 use crate::timers::timer_queue::Timer;
 use common::limits::ACK_BYTES;
@@ -44,7 +44,7 @@ impl Session<'_> {
             return;
         };
         let (connection, hub) = (self.connection, self.hub);
-        let (Some(hold), Some(hold_ms)) = (connection.hold(), holds::hold_ms(hub)) else {
+        let (Some(hold), Some(hold_ms)) = (connection.hold(), giving_up::hold_ms(hub)) else {
             return;
         };
         hold.set_received(self.received);

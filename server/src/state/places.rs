@@ -8,7 +8,7 @@ use crate::clock::wall_clock;
 use crate::connection::Connection;
 use crate::connection::hold::Hold;
 use crate::eviction;
-use crate::holds;
+use crate::giving_up;
 use crate::hub::Hub;
 use crate::member::{Member, Terms};
 use crate::timers::timer_queue::Timer;
@@ -52,7 +52,7 @@ pub(super) fn changes(hub: &Hub, written: &BTreeMap<u64, Kept>) -> Vec<Line> {
 
 /// Holds the places that a file has, for a while; those that are not held are taken out of it.
 pub(super) fn restore(hub: &Hub, replay: &mut Replay) {
-    let Some(hold_ms) = holds::hold_ms(hub) else {
+    let Some(hold_ms) = giving_up::hold_ms(hub) else {
         return replay.places.clear();
     };
     let mut ranked: Vec<_> = replay.places.values().cloned().collect();

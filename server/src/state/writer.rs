@@ -7,7 +7,7 @@ use super::file::{NoState, StateError, StateFile};
 use super::places;
 use super::record::{Line, Replay, whole};
 use super::{AHEAD, State};
-use crate::holds;
+use crate::giving_up;
 use crate::hub::Hub;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
@@ -64,7 +64,10 @@ pub(crate) fn begin(hub: &Arc<Hub>) -> Result<Option<Writer>, StateError> {
     tell_damage(&replay, &shown);
     places::restore(hub, &mut replay);
     if !replay.places.is_empty() {
-        let (places, hold_ms) = (replay.places.len(), holds::hold_ms(hub).unwrap_or_default());
+        let (places, hold_ms) = (
+            replay.places.len(),
+            giving_up::hold_ms(hub).unwrap_or_default(),
+        );
         log::info!("places of {shown} that are held for {hold_ms} ms: {places}");
     }
     let mut writer = Writer {

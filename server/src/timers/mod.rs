@@ -6,7 +6,7 @@ use crate::connection::{Connection, Verdict, line_too_slow};
 use crate::dispatch::flush_set::FlushSet;
 use crate::drain;
 use crate::eviction;
-use crate::holds;
+use crate::giving_up;
 use crate::hub::Hub;
 use crate::member::{Member, ScheduleCheck};
 use crate::millis;
@@ -86,7 +86,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
         }
         Timer::HoldOver(member, at) => {
             if let Some(member) = hub.roster.member(*member) {
-                holds::end_due(hub, &member, *at, stood_still.until);
+                giving_up::end_due(hub, &member, *at, stood_still.until);
             }
         }
         Timer::Joined(member) => {

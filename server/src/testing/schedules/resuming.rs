@@ -5,7 +5,7 @@
 use super::*;
 use crate::dispatch::flush_set::FlushSet;
 use crate::eviction;
-use crate::holds;
+use crate::giving_up;
 use std::collections::BTreeSet;
 
 /// A client whose place is held, and what it has to do with that.
@@ -120,7 +120,7 @@ fn give_up(hub: &Arc<Hub>) {
     for place in testing::ranked(&hub.roster) {
         let member = &place.member;
         if let Some(due) = member.connection.hold().and_then(|hold| hold.due()) {
-            holds::end_due(hub, member, due, 0);
+            giving_up::end_due(hub, member, due, 0);
         }
     }
 }

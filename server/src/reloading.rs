@@ -40,7 +40,7 @@ const MOST_WAITS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A thread. Dropping this ends it, unless a file keeps it waiting.
-pub(crate) struct Files {
+pub(crate) struct Reloader {
     /// The thread ends once this is dropped.
     stop: Option<Sender<Infallible>>,
     /// Says so once the thread has looked for the last time.
@@ -53,7 +53,7 @@ pub(crate) struct Files {
 ///
 /// # Errors
 /// The system has no thread left.
-pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Vec<Files>> {
+pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Vec<Reloader>> {
     let config = &hub.config;
     let [credentials, names] = hub.files_asked.each_ref().map(|(_, asked)| asked.clone());
     let mut threads = Vec::new();
@@ -67,7 +67,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Vec<Files>> {
                 }
             });
         };
-        threads.push(Files::start(EVERY, credentials, look)?);
+        threads.push(Reloader::start(EVERY, credentials, look)?);
     }
     if let Some(expected) = config.expected.clone() {
         let mut unread = Unread::default();
@@ -76,7 +76,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Vec<Files>> {
                 look_at_expected(&expected, &mut unread);
             });
         };
-        threads.push(Files::start(EVERY, names, look)?);
+        threads.push(Reloader::start(EVERY, names, look)?);
     }
     Ok(threads)
 }
@@ -148,13 +148,13 @@ fn pause_until_still(file: &Path, mut pause: impl FnMut()) {
     }
 }
 
-impl Files {
+impl Reloader {
     /// Looks this often, and when it is asked to.
     fn start(
         every: Duration,
         asked: Receiver<()>,
         mut look: impl FnMut() + Send + 'static,
-    ) -> io::Result<Files> {
+    ) -> io::Result<Reloader> {
         let (stop, stopped) = bounded(0);
         let (runs, ended) = bounded(0);
         let thread = thread::spawn("files", move || {
@@ -168,7 +168,7 @@ impl Files {
                 }
             }
         })?;
-        Ok(Files {
+        Ok(Reloader {
             stop: Some(stop),
             ended,
             thread: Some(thread),
@@ -176,7 +176,7 @@ impl Files {
     }
 }
 
-impl Drop for Files {
+impl Drop for Reloader {
     fn drop(&mut self) {
         drop(self.stop.take());
         if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
@@ -231,14 +231,14 @@ mod tests {
         let look = move || {
             let _ = looks.send_timeout((), LONG);
         };
-        let files = Files::start(Duration::from_millis(1), crossbeam_channel::never(), look)
+        let reloader = Reloader::start(Duration::from_millis(1), crossbeam_channel::never(), look)
             .expect("a thread");
         for _ in 0..3 {
             looked.recv_timeout(LONG).expect("a look");
         }
         drop(looked);
         let began = Instant::now();
-        drop(files);
+        drop(reloader);
         assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let look = move || {
             let _ = looks.send_timeout((), LONG);
         };
-        let _files = Files::start(LONG, asked, look).expect("a thread");
+        let _reloader = Reloader::start(LONG, asked, look).expect("a thread");
         looked.recv_timeout(LONG).expect("a look");
         ask.send(()).expect("the thread is there");
         let look = looked.recv_timeout(LONG / 2);
@@ -264,13 +264,13 @@ mod tests {
                 panic!("a test asked for this panic");
             });
         };
-        let files = Files::start(Duration::from_millis(1), crossbeam_channel::never(), look)
+        let reloader = Reloader::start(Duration::from_millis(1), crossbeam_channel::never(), look)
             .expect("a thread");
         for _ in 0..3 {
             looked.recv_timeout(LONG).expect("a look");
         }
         drop(looked);
-        drop(files);
+        drop(reloader);
     }
 
     #[test]
@@ -281,11 +281,11 @@ mod tests {
             let _ = looks.send(());
             let _ = never.recv_timeout(LONG);
         };
-        let files = Files::start(Duration::from_millis(1), crossbeam_channel::never(), look)
+        let reloader = Reloader::start(Duration::from_millis(1), crossbeam_channel::never(), look)
             .expect("a thread");
         looked.recv_timeout(LONG).expect("a look");
         let began = Instant::now();
-        drop(files);
+        drop(reloader);
         assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
         drop(comes);
     }
