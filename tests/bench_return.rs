@@ -289,6 +289,13 @@ impl Measuring {
     }
 }
 
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// How long the pair measures before the crowd has lost its server.
 const BEFORE: Duration = Duration::from_secs(2);
 
