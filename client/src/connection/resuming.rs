@@ -36,9 +36,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A client's turn: for each client above it, a pause is so much longer while the server is down, as
-/// all of them wait for it then. So 2,500 a second come back on average, highest ranks first. Without
-/// that 8,000 a second do, keep two cores busy, and have others wait ten times as long as usual.
-const TURN: Duration = Duration::from_micros(400);
+/// all of them wait for it then. So 1,500 a second come back on average, highest ranks first, and half of
+/// ten thousand within three seconds. Without that 8,000 a second do, keep two cores busy, and have
+/// others wait ten times as long as usual.
+const TURN: Duration = Duration::from_micros(650);
 
 /// A turn takes at most one part in so many of what is left of the hold, so that the last client, too,
 /// tries several times while its place is held.
@@ -295,8 +296,8 @@ mod tests {
         let (hold, short) = (Duration::from_secs(15), Duration::from_secs(1));
         for (rank, in_hold, in_short) in [
             (0, 0, 0),
-            (10, 4, 4),
-            (2_500, 1000, 250),
+            (10, 6, 6),
+            (2_000, 1300, 250),
             (9_999, 3750, 250),
             (1_000_000, 3750, 250),
             (u32::MAX, 3750, 250),
