@@ -65,7 +65,7 @@ pub(crate) const REPLACED: Reason = Reason {
 /// Ends a member; a panic does not go beyond that. Its session may be in the middle of a `send` of
 /// its: that is not taken any more, or the session cancels it ([`dispatcher::send`]).
 pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'_>) {
-    guarded(member, || {
+    guarded(hub, member, || {
         end(hub, member, reason, flushes);
         false
     });
@@ -159,7 +159,7 @@ pub(crate) fn hold_all(hub: &Hub) {
     let members = bearers(hub);
     let mut ended = 0;
     for member in &members {
-        ended += usize::from(!guarded(member, || hold(hub, member, &mut flushes)));
+        ended += usize::from(!guarded(hub, member, || hold(hub, member, &mut flushes)));
     }
     for job in hub.jobs.open_ones(None) {
         hold_job(hub, &job, &mut flushes);
@@ -174,10 +174,15 @@ pub(crate) fn hold_all(hub: &Hub) {
 
 /// Does something for a member that may end it; says whether it stays. Those behind it have their
 /// turn, also if that fails.
-fn guarded(member: &Member, act: impl FnOnce() -> bool) -> bool {
+fn guarded(hub: &Hub, member: &Arc<Member>, act: impl FnOnce() -> bool) -> bool {
+    // Then it has no session that would end it.
+    let is_away = member.connection.is_away();
     catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
         log::error!("{member}: to hold it to its credential panicked; it ends");
         member.connection.stream.shutdown();
+        if is_away {
+            giving_up::give_up(hub, member, "to hold it to its credential failed");
+        }
         false
     })
 }

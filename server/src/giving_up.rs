@@ -9,6 +9,7 @@ use crate::record;
 use crate::timers::timer_queue::Timer;
 use common::logging::log_limit;
 use common::sys::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How long a place is held after the last line that its client has sent, in milliseconds; `None`:
 /// it is not.
@@ -39,16 +40,16 @@ pub(crate) fn end_due(hub: &Hub, member: &Arc<Member>, at: u64, went_on: u64) {
     }
 }
 
-/// Ends a member that is away, or whose place another one has taken: it is out of the ranking, what
-/// it sent is cancelled, and what it executes is lost.
+/// Ends a member that is away, which no session does: it is out of the ranking, what it sent is
+/// cancelled, and what it executes is lost.
 pub(crate) fn give_up(hub: &Hub, member: &Arc<Member>, why: &str) {
-    let mut flushes = FlushSet::new(&hub.timers);
-    hub.roster.leave(member);
-    hub.note_place(&member.connection);
-    hub.schedule_news();
-    end_work(hub, member, &mut flushes);
-    close(hub, member);
-    on_record(hub, member, why);
+    step(member, || {
+        hub.roster.leave(member);
+    });
+    step(member, || hub.note_place(&member.connection));
+    step(member, || hub.schedule_news());
+    let_go(hub, member);
+    step(member, || on_record(hub, member, why));
     let _any = log_limit::unlimited();
     log::info!("{} left: {member}: {why}", member.connection.peer());
 }
@@ -62,10 +63,24 @@ pub(crate) fn on_record(hub: &Hub, member: &Member, why: &str) {
     }
 }
 
-/// Cancels what a member sent, and tells the senders of what it executes that it is lost.
-pub(crate) fn end_work(hub: &Hub, member: &Arc<Member>, flushes: &mut FlushSet<'_>) {
-    dispatcher::cancel_all(hub, member, (member, dispatcher::SENDER_LEFT), flushes);
-    hub.conclude_all(member.queue.close(), flushes);
+/// Cancels what a member sent that is out of the ranking, tells the senders of what it executes that
+/// it is lost, and closes its connection, which no session serves.
+pub(crate) fn let_go(hub: &Hub, member: &Arc<Member>) {
+    let mut flushes = FlushSet::new(&hub.timers);
+    let why = (&**member, dispatcher::SENDER_LEFT);
+    step(member, || {
+        dispatcher::cancel_all(hub, member, why, &mut flushes);
+    });
+    let ended = member.queue.close();
+    step(member, || hub.conclude_all(ended, &mut flushes));
+    step(member, || close(hub, member));
+}
+
+/// A panic ends the step that it happens in: no session and no timer would take the others.
+fn step(member: &Member, step: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(step)).is_err() {
+        log::error!("{member}: to give up its place panicked");
+    }
 }
 
 /// Lets go of the connection of a member that no session serves.

@@ -151,8 +151,7 @@ impl Session<'_> {
         }
         hub.telemetry.counters.replaced();
         hub.note_place(connection);
-        giving_up::end_work(hub, earlier, &mut self.flushes);
-        giving_up::close(hub, earlier);
+        giving_up::let_go(hub, earlier);
         // The other one counts as having joined.
         let was_slow = earlier.connection.outbox.was_too_slow();
         hub.telemetry.counters.left(was_slow);

@@ -9,6 +9,7 @@ use crate::testing::{Trip, due, find, tripping};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How often a session panics at each place.
@@ -206,28 +207,76 @@ fn a_panic_while_ranks_are_told_ends_one_session() {
     }
 }
 
+const ROLE: &str = r#"version = 1
+[roles.a]
+may = ["execute", "list", "send"]
+allow = [{ to = "*", commands = ["*"] }]
+"#;
+
+/// A token, and the lines of a credential that it proves.
+fn credential(id: char) -> (String, String) {
+    let token = format!("po1_testkey{id}_{}", "x".repeat(43));
+    let Some(Proof::Token(hash)) = Proof::of(Some(&token), None) else {
+        panic!("it is a token");
+    };
+    let lines = format!(
+        "[[credentials]]\nid = \"{id}\"\nrole = \"a\"\ntoken = \"{hash}\"\nnames = [\"*\"]\n"
+    );
+    (token, lines)
+}
+
+/// A server that goes by an auth file.
+fn knowing(file: &Path) -> Running {
+    serving(Config {
+        authority: Some(Authority::load(file).expect("it is right")),
+        ..Config::default()
+    })
+}
+
 #[test]
 fn a_panic_while_one_is_held_to_new_rules_leaves_no_other_with_the_old_ones() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("auth.toml");
-    let token = format!("po1_testkey1_{}", "x".repeat(43));
-    let Some(Proof::Token(hash)) = Proof::of(Some(&token), None) else {
-        panic!("it is a token");
-    };
-    let role = "version = 1\n[roles.a]\nmay = [\"execute\"]\n";
-    let credential =
-        format!("[[credentials]]\nid = \"a\"\nrole = \"a\"\ntoken = \"{hash}\"\nnames = [\"*\"]\n");
-    std::fs::write(&file, format!("{role}{credential}")).expect("a file");
-    let server = serving(Config {
-        authority: Some(Authority::load(&file).expect("it is right")),
-        ..Config::default()
-    });
+    let (token, lines) = credential('1');
+    std::fs::write(&file, format!("{ROLE}{lines}")).expect("a file");
+    let server = knowing(&file);
     let [victim, mut other] = [tripping(Trip::Leaving), "other".to_owned()].map(|name| {
         let params = json!({"protocol": 1, "name": name, "token": token});
         Raw::join_with(&server, &params)
     });
-    std::fs::write(&file, role).expect("a file");
+    std::fs::write(&file, ROLE).expect("a file");
     let bye = other.until(|m| m["method"] == "bye");
     assert_eq!(bye["params"]["reason"], "revoked");
     victim.ended();
+}
+
+#[test]
+fn a_panic_while_one_that_is_away_is_ended_keeps_no_sender_waiting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("auth.toml");
+    let ((token, stays), (victims_token, goes)) = (credential('1'), credential('2'));
+    std::fs::write(&file, format!("{ROLE}{stays}{goes}")).expect("a file");
+    let server = knowing(&file);
+    let boss = json!({"protocol": 1, "name": "boss", "token": token});
+    let mut boss = Raw::join_with(&server, &boss);
+    let name = tripping(Trip::Leaving);
+    let victim = json!({"protocol": 1, "name": name, "token": victims_token, "hold": true});
+    let mut victim = Raw::join_with(&server, &victim);
+    // A place is held once something has come after the answer to `join`.
+    victim.ask(1, "members", &json!({}));
+    victim.until(|m| m["id"] == 1);
+    boss.ask(1, "send", &json!({"to": name, "command": ["x"]}));
+    victim.until(|m| m["method"] == "execute");
+    let member = find(server.handle().hub(), &name).expect("it joined");
+    let deadline = Instant::now() + PATIENCE;
+    while !member.connection.is_away() {
+        assert!(Instant::now() < deadline, "it is not away");
+        member.connection.lose();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::fs::write(&file, format!("{ROLE}{stays}")).expect("a file");
+    let outcome = boss.until(|m| m["id"] == 1);
+    assert_eq!(outcome["result"]["status"], "lost", "{outcome}");
+    expect_whole(&server, &mut boss, &["boss"]);
+    drop(victim);
 }

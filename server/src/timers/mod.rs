@@ -103,13 +103,13 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 /// all of them is tried again.
 fn give_up(hub: &Hub, due: Timer) {
     match due {
-        Timer::Joined(_) | Timer::RankNews | Timer::News(_) => {}
+        Timer::HoldOver(..) | Timer::Joined(_) | Timer::RankNews | Timer::News(_) => {}
         Timer::Expiry => {
             let soon = hub.timers.now() + RETRY_MS;
             hub.next_expiry.store(soon, Ordering::Release);
             hub.timers.schedule(soon, due);
         }
-        Timer::MakeRoom | Timer::HoldOver(..) | Timer::Jobs | Timer::Drain => {
+        Timer::MakeRoom | Timer::Jobs | Timer::Drain => {
             hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
         }
         Timer::Deadlines(connection) | Timer::Flush(connection) => {
