@@ -2,7 +2,7 @@
 
 use crate::execute::job::{Job, StopReason};
 use crate::execute::result::{Execution, ExecutionResult};
-use crate::piece::piece_size;
+use crate::line_piece::piece_size;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{self, Code, Id, RpcError};
 use common::wire::{self, OutputStream, encode_output};
@@ -57,7 +57,7 @@ fn ended_line(id: &Id, ended: &Execution, stop: Option<StopReason>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::piece::AROUND;
+    use crate::line_piece::AROUND;
     use common::wire::Leftovers;
 
     fn answer_line(answer: &ExecutionResult, stop: Option<StopReason>) -> String {
