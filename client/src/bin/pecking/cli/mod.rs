@@ -18,7 +18,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::jobs::{Job, Listed};
 use crate::members::Shown;
-use crate::output::options::ShowOptions;
+use crate::output::args::ShowOptions;
 use crate::run::{self, Rerun, Run, RunOptions};
 use crate::settings::{Executes, Settings};
 use crate::top::TopOptions;

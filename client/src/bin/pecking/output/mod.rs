@@ -1,5 +1,6 @@
 //! What the program prints: its log, and what it says about other clients.
 
+pub(crate) mod args;
 pub(crate) mod colour;
 mod diff;
 pub(crate) mod folder;
@@ -9,7 +10,6 @@ pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod margin;
 pub(crate) mod node_set;
-pub(crate) mod options;
 pub(crate) mod prefix;
 pub(crate) mod progress;
 pub(crate) mod render;
