@@ -12,6 +12,7 @@ pub(crate) mod margin;
 pub(crate) mod node_set;
 pub(crate) mod prefix;
 pub(crate) mod progress;
+pub(crate) mod queued;
 pub(crate) mod render;
 pub(crate) mod report;
 pub(crate) mod save;
