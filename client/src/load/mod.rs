@@ -21,6 +21,3 @@ pub use conductor::run;
 pub use error::LoadError;
 pub use plan::{Plan, To, Words};
 pub use report::{Counts, End, Progress, Report};
-
-/// What an executor of a bench answers to other clients.
-const NOT_FOR_OTHERS: &str = "this client belongs to a bench, and executes for it alone";
