@@ -80,7 +80,9 @@ pub enum ConnectError {
         /// Why.
         why: String,
     },
-    /// The connection would not be encrypted, and [`Config::plain`](crate::Config::plain) does not allow that.
+    /// The connection would not be encrypted, and [`Config::plain`] does not allow that.
+    ///
+    /// [`Config::plain`]: crate::Config::plain
     #[error(
         "{address} is another machine, and the connection would not be encrypted: a \
          machine on the way could read or change what is said; encrypt it (tls://{server}), or say that \

@@ -55,9 +55,12 @@ pub enum ClientEvent {
         message: String,
     },
     /// The connection broke, and the server holds this client's place
-    /// ([`Config::hold`](crate::Config::hold)): what runs goes on, and what is sent waits. If the
-    /// reason is [`Disconnect::Bye`], the server stops and holds the rank alone for its next start: what
-    /// was open has ended, and requests fail with [`RequestError::NotConnected`](crate::RequestError::NotConnected) meanwhile.
+    /// ([`Config::hold`]): what runs goes on, and what is sent waits. If the reason is
+    /// [`Disconnect::Bye`], the server stops and holds the rank alone for its next start: what was open
+    /// has ended, and requests fail with [`RequestError::NotConnected`] meanwhile.
+    ///
+    /// [`Config::hold`]: crate::Config::hold
+    /// [`RequestError::NotConnected`]: crate::RequestError::NotConnected
     Away {
         /// How it broke.
         reason: Disconnect,

@@ -46,9 +46,9 @@ mod detached;
 mod error;
 mod events;
 mod execute;
+mod line_piece;
 #[cfg(feature = "cli")]
 pub mod load;
-mod piece;
 pub mod policy;
 mod process;
 mod send;

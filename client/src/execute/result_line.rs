@@ -2,7 +2,7 @@
 
 use crate::execute::job::{Job, StopReason};
 use crate::execute::result::{Execution, ExecutionResult};
-use crate::piece::piece_size;
+use crate::line_piece::piece_size;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{self, Code, Id, RpcError};
 use common::wire::{self, OutputStream, encode_output};
@@ -57,6 +57,7 @@ fn ended_line(id: &Id, ended: &Execution, stop: Option<StopReason>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line_piece::AROUND;
     use common::wire::Leftovers;
 
     fn answer_line(answer: &ExecutionResult, stop: Option<StopReason>) -> String {
@@ -109,6 +110,6 @@ mod tests {
     #[test]
     fn a_long_message_is_cut_between_characters() {
         let line = answer_line(&ExecutionResult::Failed("ä".repeat(10_000)), None);
-        assert!(line.len() < MAX_QUOTED + 512);
+        assert!(line.len() < MAX_QUOTED + AROUND);
     }
 }

@@ -1,7 +1,7 @@
 //! The course of a bench: its clients join, warm up, send while the results count, and leave.
 
-use super::LoadError;
 use super::driver::Driver;
+use super::error::LoadError;
 use super::peer::{Executor, Peer, Role};
 use super::plan::{Plan, To};
 use super::programs;

@@ -1,6 +1,6 @@
 //! One client of a bench: a connection that has joined and is never waited for, and its role.
 
-use super::NOT_FOR_OTHERS;
+use super::programs::NOT_FOR_OTHERS;
 use super::sender::Sender;
 use crate::connection::handshake::Handshake;
 use common::net::line_reader::LineReader;

@@ -11,6 +11,9 @@ use crate::process::{Processes, find_program, is_program, watchdog};
 use std::io;
 use std::time::Duration;
 
+/// What an executor of a bench answers to other clients, whether it runs programs or not.
+pub(super) const NOT_FOR_OTHERS: &str = "this client belongs to a bench, and executes for it alone";
+
 /// Finds out whether a program could start.
 ///
 /// # Errors
@@ -47,7 +50,7 @@ impl Executor for Programs {
         let is_own = job.origin().name.starts_with(&self.senders) && job.words() == self.words;
         match is_own {
             true => self.processes.execute(job),
-            false => ExecutionResult::Refused(super::NOT_FOR_OTHERS.into()),
+            false => ExecutionResult::Refused(NOT_FOR_OTHERS.into()),
         }
     }
 

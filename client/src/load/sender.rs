@@ -1,4 +1,4 @@
-//! The sending client of a bench: it sends, and counts what comes back.
+//! The sending client of a bench: it sends, and counts what comes back; and how far all of them have come.
 
 use super::plan::Plan;
 use super::report::Counts;

@@ -74,9 +74,11 @@ impl Command {
         self
     }
 
-    /// Gives it input, which [`SendHandle::take_input`](crate::SendHandle::take_input) writes. Its targets have to take input
-    /// ([`Config::takes_input`](crate::Config::takes_input)), and it waits for none of them: a target
-    /// without a free slot is busy.
+    /// Gives it input, which [`SendHandle::take_input`] writes. Its targets have to take input
+    /// ([`Config::takes_input`]), and it waits for none of them: a target without a free slot is busy.
+    ///
+    /// [`SendHandle::take_input`]: crate::SendHandle::take_input
+    /// [`Config::takes_input`]: crate::Config::takes_input
     #[must_use]
     pub fn input(self) -> Command {
         self.input_window(INPUT_WINDOW)

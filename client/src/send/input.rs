@@ -1,7 +1,7 @@
 //! The input of a command that was sent: written piece by piece, and no faster than the slowest
 //! target takes it.
 
-use crate::piece::piece_len;
+use crate::line_piece::piece_len;
 use common::limits::MAX_INPUT_PIECES;
 use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait};

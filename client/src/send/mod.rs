@@ -1,4 +1,5 @@
-//! Sending: a command, the handle that follows it, and the outcomes that it ends in.
+//! Sending: a command, its input, the handle that follows it, the outcomes that it ends in, and what
+//! the reader thread keeps of it until it has ended.
 
 pub(crate) mod command;
 pub(crate) mod input;

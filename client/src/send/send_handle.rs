@@ -11,8 +11,10 @@ use crossbeam_channel::Receiver;
 use std::collections::HashMap;
 
 /// What happens to a command that was sent, in this order: `Accepted` if it is for several targets,
-/// for each target `Started` (if it was [asked for](crate::Command::progress)), `Output` and `Outcome` as they
-/// come, and `End`, exactly once.
+/// for each target `Started` (if it was [asked for]), `Output` and `Outcome` as they come, and `End`,
+/// exactly once.
+///
+/// [asked for]: crate::Command::progress
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendEvent {
@@ -70,8 +72,8 @@ impl SendHandle {
         }
     }
 
-    /// Takes the writer of the command's input, once, if it [has input](crate::Command::input). It writes
-    /// from any thread, while another one reads the events.
+    /// Takes the writer of the command's input, once, if it [has input]. It writes from any thread,
+    /// while another one reads the events.
     ///
     /// ```
     /// # let server = server::Server::bind(server::Config {
@@ -101,6 +103,8 @@ impl SendHandle {
     /// # running.stop()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [has input]: crate::Command::input
     pub fn take_input(&mut self) -> Option<Input> {
         self.input.take()
     }

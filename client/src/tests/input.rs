@@ -96,6 +96,22 @@ fn a_lost_connection_ends_the_input() {
     });
 }
 
+#[test]
+fn a_client_that_leaves_ends_a_write_that_waits() {
+    // The server says nothing, so it is the client that ends it.
+    let (client, _server) = pair();
+    let mut sent = client
+        .send(Command::new(["read"]).input_window(1))
+        .expect("a connection");
+    let mut input = sent.take_input().expect("it has input");
+    input.write_all(b"a").expect("it is open");
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || ended.send(input.write_all(b"b").map_err(|e| e.kind())));
+    client.leave();
+    let end = end.recv_timeout(PATIENCE).expect("it waits no more");
+    assert_eq!(end, Err(ErrorKind::BrokenPipe));
+}
+
 /// A client that takes input, and its server.
 fn taker(executor: impl Executor) -> (Client, FakeServer) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");

@@ -225,6 +225,25 @@ fn a_server_that_goes_loses_open_requests_exactly_once() {
 }
 
 #[test]
+fn a_handle_that_outlives_its_client_keeps_no_executor() {
+    let kept = Arc::new(());
+    let executor = Arc::downgrade(&kept);
+    let (client, mut server) = pair_with(1, 60_000, move |_: &Job| {
+        let _kept = &kept;
+        ExecutionResult::exited(0, "")
+    });
+    server.execute(1, &["x"], &json!({}));
+    assert_eq!(server.read()["result"]["exit_code"], 0);
+    let sent = client
+        .send(Command::new(["read"]).input())
+        .expect("a connection");
+    server.close();
+    drop(client);
+    assert!(executor.upgrade().is_none());
+    drop(sent);
+}
+
+#[test]
 fn members_come_in_pages() {
     let (client, mut server) = pair();
     let member = |rank: u64| {

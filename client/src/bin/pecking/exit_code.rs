@@ -1,5 +1,5 @@
-//! The exit codes of the program, and which of several counts. The help (`cli/mod.rs`) and README
-//! list them, too; tests hold both against this.
+//! The exit codes of the program, and which of several counts. The help (`cli/help.rs`) and README
+//! list them, too; `cli/tests.rs` holds both against this.
 
 use client::{Code, Outcome, RequestError, Status};
 use nix::sys::signal::Signal;

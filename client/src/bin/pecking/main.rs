@@ -15,7 +15,6 @@ mod output;
 mod own_files;
 mod policy;
 mod prompt;
-mod queued;
 mod run;
 mod settings;
 mod targets;

@@ -11,7 +11,8 @@ use std::path::Path;
 /// Words that no careful pattern takes together: an option, and what a shell would run.
 const ANY_WORDS: [&str; 2] = ["-x", "../a b;$(c)"];
 
-/// Prints the whole policy, and warns of what it should not say.
+/// Prints the whole policy, and warns of what weakens it: files that other users can change, patterns
+/// that take any words.
 pub(crate) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let policy = Policy::load(file)?;
     for warning in policy.warnings() {

@@ -5,6 +5,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::render::{self, duration, leftovers, words};
 use crate::settings::{Executes, Settings};
+use clap::Args;
 use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
 use common::audit::record::{Join, Record, Start, Stop, Who};
 use common::audit::{Audit, CLOSE_PATIENCE, clipped};
@@ -15,9 +16,26 @@ use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use crossbeam_channel::select;
 use std::fmt;
+use std::path::PathBuf;
 
 /// The program, as its audit log calls it.
 const PROGRAM: &str = "pecking work";
+
+/// What `work` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Work {
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
+
+    /// Take options from this file, too: its keys are the names of options (`slots = 4`). The
+    /// command line wins over it, and the environment as well
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print every option with its value and where that is from, and end
+    #[arg(long)]
+    pub(crate) check_config: bool,
+}
 
 /// Joins, and logs what happens until the end.
 pub(crate) fn work(

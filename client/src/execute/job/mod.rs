@@ -3,7 +3,7 @@
 pub(crate) mod input;
 pub(crate) mod input_buffer;
 
-use crate::piece::piece_len;
+use crate::line_piece::piece_len;
 use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::wire::OutputStream;

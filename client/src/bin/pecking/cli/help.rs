@@ -1,4 +1,5 @@
-//! The help of the whole program, beside its options.
+//! The help of the whole program, beside its options; and the template of the help of a subcommand that
+//! joins no server.
 
 /// What stands below all options.
 pub(super) const EXAMPLES: &str = "\

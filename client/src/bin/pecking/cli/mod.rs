@@ -1,6 +1,6 @@
 //! The command line of the client: which commands there are, the options that all of them take, and
-//! what these become. The options of one command lie with it, but for those of `policy`, which read a
-//! tier as `--tier` does. No command imports this.
+//! what these become. The options of one command lie with it, but for single words (`groups`, `cancel`,
+//! ...) and for `policy`, which reads a tier as `--tier` does. No command imports this.
 
 mod encrypting;
 mod help;
@@ -18,13 +18,13 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::jobs::{Job, Listed};
 use crate::members::Shown;
-use crate::output::options::ShowOptions;
+use crate::output::args::ShowOptions;
 use crate::run::{self, Rerun, Run, RunOptions};
 use crate::settings::{Executes, Settings};
 use crate::top::TopOptions;
+use crate::work::Work;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Config, JobId, Token};
-use common::audit::AuditOptions;
 use common::logging::format::LogFormat;
 use common::terminal::config_file::{self, ConfigError};
 use common::wire::Tier;
@@ -155,22 +155,6 @@ pub(crate) enum Action {
         /// For which shell
         shell: clap_complete::Shell,
     },
-}
-
-/// What `work` takes.
-#[derive(Debug, Args)]
-pub(crate) struct Work {
-    #[command(flatten)]
-    pub(crate) audit: AuditOptions,
-
-    /// Take options from this file, too: its keys are the names of options (`slots = 4`). The
-    /// command line wins over it, and the environment as well
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// Print every option with its value and where that is from, and end
-    #[arg(long)]
-    pub(crate) check_config: bool,
 }
 
 /// The subcommand whose options a file can give.

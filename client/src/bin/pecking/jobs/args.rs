@@ -1,6 +1,6 @@
 //! The options of `pecking jobs` and `pecking job`.
 
-use crate::output::options::ShowOptions;
+use crate::output::args::ShowOptions;
 use clap::{Args, ValueEnum};
 use client::JobId;
 

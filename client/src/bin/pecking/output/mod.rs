@@ -1,5 +1,6 @@
 //! What the program prints: its log, and what it says about other clients.
 
+pub(crate) mod args;
 pub(crate) mod colour;
 mod diff;
 pub(crate) mod folder;
@@ -9,9 +10,9 @@ pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod margin;
 pub(crate) mod node_set;
-pub(crate) mod options;
 pub(crate) mod prefix;
 pub(crate) mod progress;
+pub(crate) mod queued;
 pub(crate) mod render;
 pub(crate) mod report;
 pub(crate) mod save;

@@ -1,7 +1,7 @@
 //! The options of `pecking run` and `pecking rerun`, and the command that they make.
 
 use crate::failure::Failure;
-use crate::output::options::ShowOptions;
+use crate::output::args::ShowOptions;
 use crate::output::report::{Problem, Sink};
 use crate::output::save::SavedLines;
 use crate::run::again::Again;

@@ -4,12 +4,12 @@
 use crate::exit_code::{ExitCode, Exits};
 use crate::failure::refusal_word;
 use crate::output::progress::Part;
+use crate::output::queued::Queued;
 use crate::output::render;
 use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
 use crate::output::screen::Screen;
 use crate::output::summary::Summary;
 use crate::output::tracker::Tracker;
-use crate::queued::Queued;
 use crate::run::again::Again;
 use crate::run::executors::Executors;
 use client::{Client, Code, Command, Outcome, RequestError, SelectedTarget, SendEvent};

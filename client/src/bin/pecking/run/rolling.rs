@@ -5,8 +5,8 @@
 //! no batch starts once it has heard one.
 
 use crate::exit_code::ExitCode;
+use crate::output::queued::Queued;
 use crate::output::report::{Batch, Problem, Report};
-use crate::queued::Queued;
 use crate::run::plan::{self, Plan};
 use crate::run::reporter::Reporter;
 use client::{Command, Outcome, Reach, RequestError, SelectedTarget, SendEvent, Status};

@@ -3,10 +3,11 @@
 //! A comment is a `#` and then a blank or the end of the line, since `#17` is an item. A file without
 //! an item is wrong, as it must not mean every client below.
 
+use super::groups::Groups;
+use super::selector::selector_of;
 use crate::failure::Failure;
 use crate::output::node_set::fold;
 use crate::own_files;
-use crate::targets::Groups;
 use common::limits::MAX_SELECTOR;
 use common::terminal::escape::path_line;
 use common::wire::name::is_name;
@@ -68,7 +69,7 @@ fn item(line: &str, groups: &mut Option<Groups>) -> Result<String, String> {
         ));
     }
     // Resolved with its mark: a group may have several items, each to be left out.
-    let item = super::selector_of(line, groups).map_err(|why| match line.contains('#') {
+    let item = selector_of(line, groups).map_err(|why| match line.contains('#') {
         true => format!("{why}; a comment is \"#\" and then a blank"),
         false => why,
     })?;

@@ -1,6 +1,6 @@
 //! The options of `pecking top`.
 
-use crate::output::options::colours;
+use crate::output::args::colours;
 use clap::{Args, ColorChoice};
 
 /// How `top` looks.

@@ -366,6 +366,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_is_told_of_a_command_later_replaces_what_was_told_before() {
+        let mut fleet = Fleet::new(None);
+        let command = |outcomes: Value, ended: Option<u64>| {
+            json!({"commands": [{"id": 7, "at_ms": 1, "from": {"member": 1, "name": "boss", "rank": 0},
+                "command": ["a"], "targets": 2, "outcomes": outcomes, "ended_ms": ended}]})
+        };
+        fleet.take(told(&command(json!({"done": 1}), None)));
+        let progress = &fleet.commands[&7].progress;
+        assert_eq!((&*progress.status(), progress.ended()), ("runs", 1));
+        fleet.take(told(&command(json!({"done": 1, "lost": 1}), Some(9))));
+        let known: Vec<_> = fleet.commands.keys().copied().collect();
+        assert_eq!(known, [7]);
+        let command = &fleet.commands[&7];
+        assert_eq!(command.ended_ms, Some(9));
+        let progress = &command.progress;
+        assert_eq!((&*progress.status(), progress.ended()), ("lost", 2));
+    }
+
+    #[test]
     fn executors_that_left_are_missing_until_their_name_is_back() {
         let mut fleet = Fleet::new(None);
         let left = |name: &str, slots: u32| json!({"member": 5, "name": name, "tier": 5, "slots": slots, "why": "closed", "at_ms": 990_000});

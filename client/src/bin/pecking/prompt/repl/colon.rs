@@ -2,10 +2,10 @@
 
 use super::{Ask, Repl};
 use crate::exit_code::ExitCode;
+use crate::output::queued::finds;
 use crate::output::{render, table};
 use crate::prompt::completion::Known;
 use crate::prompt::sent_command::SentCommand;
-use crate::queued::finds;
 use crate::targets::Groups;
 use client::Member;
 use common::terminal::escape::one_line;

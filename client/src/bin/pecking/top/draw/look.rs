@@ -10,7 +10,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// A colour, if there are any.
+    /// Text in this colour, if there are colours.
     pub(super) fn coloured(self, colour: Color) -> Style {
         match self.has_colours {
             true => Style::new().fg(colour),

@@ -8,9 +8,10 @@ const PIECE: usize = 32 << 10;
 /// What JSON may make of one byte: `\u0000`.
 const LONGEST_ESCAPE: usize = 6;
 
-const AROUND: usize = 512;
+/// What a line has besides its text: ids, keys, quotes.
+pub(crate) const AROUND: usize = 512;
 
-/// How many bytes of text go into one line, whatever they are.
+/// How many bytes fit into one line, whichever they are.
 pub(crate) fn piece_size(max_line: usize) -> usize {
     (max_line.saturating_sub(AROUND) / LONGEST_ESCAPE).clamp(64, PIECE)
 }
