@@ -1,4 +1,4 @@
-//! What all threads of one server share.
+//! What all threads of one server share, and what it says of itself.
 
 use crate::config::Config;
 use crate::connection::Connection;
@@ -72,7 +72,7 @@ pub(crate) struct Hub {
     pub(crate) telemetry: Arc<Telemetry>,
     /// The clients that watch.
     pub(crate) watchers: Watchers,
-    /// These, and open pages.
+    /// What clients that watch and open pages share.
     pub(crate) readers: Arc<Readers>,
     /// Where clients dial in.
     pub(crate) address: Option<SocketAddr>,

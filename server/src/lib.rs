@@ -44,6 +44,7 @@ mod jobs;
 mod join;
 mod member;
 mod memory_budget;
+mod memory_shortage;
 #[cfg(not(shuttle))]
 pub mod pki;
 mod ranking;
@@ -52,7 +53,6 @@ mod record;
 mod reloading;
 mod server;
 mod session;
-mod shedding;
 #[cfg(not(shuttle))]
 mod state;
 mod telemetry;
@@ -64,7 +64,7 @@ mod timers;
 mod tls;
 mod transcript;
 #[cfg(not(shuttle))]
-mod unread;
+mod unreadable_file;
 pub mod version;
 mod watch;
 

@@ -1,6 +1,6 @@
 //! What the server keeps for its clients, within `--max-memory`. Commands that wait have a share of
 //! their own, past which a `send` is `busy`; buffers of clients that say nothing are given back early.
-//! What is past the limit all the same ends connections ([`shedding`](crate::shedding)).
+//! If more is kept all the same, connections end ([`memory_shortage`](crate::memory_shortage)).
 
 use common::memory::{Charge, Memory};
 use common::sys::sync::Arc;

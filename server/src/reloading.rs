@@ -8,7 +8,7 @@ use crate::eviction;
 use crate::expected::ExpectedMachines;
 use crate::hub::Hub;
 use crate::record;
-use crate::unread::Unread;
+use crate::unreadable_file::Unread;
 use common::sys::file_stamp::FileStamp;
 use common::sys::sync::Arc;
 use common::sys::thread::{self, JoinHandle};

@@ -135,7 +135,7 @@ pub(crate) enum Telling {
     Job(Arc<dyn Keeper>),
 }
 
-/// What keeps what becomes of a detached command, in place of a sender that is told it.
+/// Keeps the output and the outcomes of a detached command, which has no sender to tell.
 pub(crate) trait Keeper: Send + Sync {
     /// Whether the command's selector is for one client.
     fn is_for_one(&self) -> bool;
@@ -207,7 +207,7 @@ impl Command {
         match &self.telling {
             Telling::Answer => true,
             Telling::Tally(_) => false,
-            Telling::Job(job) => job.is_for_one(),
+            Telling::Job(keeper) => keeper.is_for_one(),
         }
     }
 
@@ -215,7 +215,7 @@ impl Command {
     /// is.
     pub(crate) fn share(&self) -> (u64, usize) {
         match &self.telling {
-            Telling::Job(job) => job.share(),
+            Telling::Job(keeper) => keeper.share(),
             _ => (self.sender.id, SHARE_OF_SENDER),
         }
     }
@@ -292,8 +292,8 @@ impl Command {
         details: &OutcomeDetails<'_>,
         flushes: &mut FlushSet<'_>,
     ) {
-        if let Telling::Job(job) = &self.telling {
-            return self.keep_outcome(job, target, status, details, flushes);
+        if let Telling::Job(keeper) = &self.telling {
+            return self.keep_outcome(keeper, target, status, details, flushes);
         }
         let line = self.outcome_line(flushes.buffer(), target, status, details);
         self.tell_outcome(line, status, flushes);
@@ -303,7 +303,7 @@ impl Command {
     #[inline(never)]
     fn keep_outcome(
         &self,
-        job: &Arc<dyn Keeper>,
+        keeper: &Arc<dyn Keeper>,
         target: &Target,
         status: Status,
         details: &OutcomeDetails<'_>,
@@ -312,7 +312,7 @@ impl Command {
         let name = Name::known(&*target.member.name);
         let mut outcome = Outcome::new(target.member.id, name, target.rank, status);
         describe(&mut outcome, details);
-        job.add_outcome(self, &outcome, flushes);
+        keeper.add_outcome(self, &outcome, flushes);
     }
 
     /// With a frame of its own, as every outcome is told below that of its caller.
@@ -363,8 +363,8 @@ impl Command {
                     ..Outcome::missed(one, *status)
                 };
                 let line = match &self.telling {
-                    Telling::Job(job) => {
-                        return job.add_outcome(self, &outcome, flushes);
+                    Telling::Job(keeper) => {
+                        return keeper.add_outcome(self, &outcome, flushes);
                     }
                     _ => fast_encode::outcome(flushes.buffer(), &outcome),
                 };
@@ -430,8 +430,8 @@ impl Command {
         if let Some(telemetry) = self.sender.connection.counting() {
             telemetry.missed(self.sender.id, self.shown.as_deref(), Status::Busy);
         }
-        if let Telling::Job(job) = &self.telling {
-            return job.refuse(error);
+        if let Telling::Job(keeper) = &self.telling {
+            return keeper.refuse(error);
         }
         let mut line = error_line(Some(self.send.clone()), error).into();
         self.answer(&mut line, flushes);

@@ -99,8 +99,13 @@ fn registration_ended(
                 target.rank
             );
             if let Some(on_record) = &command.on_record {
-                let (about, details) = ((command.id, true), OutcomeDetails::default());
-                on_record.outcome(about, target.info(), Status::Busy, &details);
+                let (is_for_one, details) = (true, OutcomeDetails::default());
+                on_record.outcome(
+                    (command.id, is_for_one),
+                    target.info(),
+                    Status::Busy,
+                    &details,
+                );
             }
             return command.refuse(&RpcError::new(Code::Busy, message), flushes);
         }

@@ -9,7 +9,7 @@
 //!    if it has a free slot.
 //! 4. What was put there is written at the end of the session's batch of lines ([`flush_set`]).
 //! 5. What an executor answers ([`execution_result`]) ends the command at that target; its output
-//!    ([`output_credit`]) and its [`input`] ([`feed`]) pass before that.
+//!    ([`output_credit`]) and its [`input`] ([`pass_input`]) pass before that.
 //!
 //! [`preview`] does the first step alone, for `select`.
 
@@ -18,12 +18,12 @@ mod counts;
 pub(crate) mod dispatcher;
 mod distribute;
 pub(crate) mod execution_result;
-pub(crate) mod feed;
 pub(crate) mod find;
 pub(crate) mod flush_set;
 mod input;
 pub(crate) mod outcome_details;
 pub(crate) mod output_credit;
+pub(crate) mod pass_input;
 pub(crate) mod preview;
 pub(crate) mod refused;
 mod request;

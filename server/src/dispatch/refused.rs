@@ -1,5 +1,5 @@
-//! Tells the clients that outrank a sender that it tried to command them, and not too often. What
-//! that takes of memory is a few bytes for each client, however many senders there are.
+//! Tells the clients that outrank a sender that it tried to command them, and not too often
+//! (`member/refusal_limiter.rs`).
 
 use crate::dispatch::command::Target;
 use crate::dispatch::flush_set::FlushSet;

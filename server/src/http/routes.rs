@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// The text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What all threads share, and every answer is made from.
+/// What all threads of the HTTP side share, and every answer is made from.
 pub(super) struct Shared {
     pub(super) hub: Arc<Hub>,
     pub(super) hosts: Hosts,

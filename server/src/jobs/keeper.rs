@@ -12,7 +12,7 @@ use common::sys::sync::{Arc, Weak, leaf};
 use common::wire::message::RpcError;
 use common::wire::{Outcome, OutputStream, Tally, Text, decode_output};
 
-/// What keeps what becomes of one job's command, in the room that its owner has.
+/// Writes the output and the outcomes of one job's command into its log, within its owner's memory.
 pub(super) struct JobKeeper {
     pub(super) job: Arc<Job>,
     pub(super) jobs: Weak<Jobs>,

@@ -13,7 +13,7 @@ impl RankKey {
     /// Bits of a member's number and the one behind it: no server takes that many joins.
     const BELOW_TIER: u32 = 60;
 
-    /// The one of a member with this number.
+    /// The key of a member of this tier and with this number.
     pub(crate) fn new(tier: Tier, member: u64, rank_news: bool) -> RankKey {
         let tier = u64::from(tier.number());
         RankKey(tier << Self::BELOW_TIER | member << 1 | u64::from(rank_news))

@@ -17,7 +17,7 @@ pub(crate) struct OnRecord {
 }
 
 impl OnRecord {
-    /// One that is taken now.
+    /// That of a command that is taken now.
     pub(super) fn new(places: Reservation, now: u64) -> OnRecord {
         OnRecord {
             places,

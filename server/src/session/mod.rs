@@ -24,7 +24,7 @@ use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::join::throttle::Presence;
 use crate::member::Member;
-use crate::shedding;
+use crate::memory_shortage;
 use common::limits::{MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES};
 use common::logging::log_limit::{self, About};
 use common::memory::Charge;
@@ -332,7 +332,7 @@ impl<'a> Session<'a> {
     fn wait_for_room(&mut self, bytes: usize) {
         let is_short = self.hub.budget.all.excess() > 0;
         if is_short {
-            shedding::wait(self.hub, self.connection);
+            memory_shortage::wait(self.hub, self.connection);
         }
         if self.connection.outbox.wait_until_waiting(bytes) || is_short {
             // The session did not read meanwhile.

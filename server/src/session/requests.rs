@@ -6,7 +6,7 @@ use super::page::{fit, fit_beside};
 use super::{Flow, Session};
 use crate::authority::bearer::Bearer;
 use crate::authority::rules::Role;
-use crate::dispatch::{dispatcher, feed, find, preview};
+use crate::dispatch::{dispatcher, find, pass_input, preview};
 use crate::member::Member;
 use crate::record::{self, Asked};
 use common::limits::MAX_MEMBERS_PAGE;
@@ -373,7 +373,7 @@ impl Session<'_> {
     pub(super) fn input(&mut self, member: &Member, piece: SendInput<'_>) {
         if let Some(command) = member.sends.get(&piece.send) {
             let memory = &self.hub.budget.commands;
-            feed::feed(&command, piece, memory, &mut self.flushes);
+            pass_input::pass_on(&command, piece, memory, &mut self.flushes);
         }
     }
 

@@ -85,7 +85,7 @@ impl Session<'_> {
     /// command is in its table, so no output comes after its outcome.
     pub(super) fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
         let connection = self.connection;
-        let mut job = None;
+        let mut keeper = None;
         let told = member.queue.output(output.id, |credit, assignment| {
             fault_point!(Writing, member);
             let command = &assignment.command;
@@ -109,7 +109,7 @@ impl Session<'_> {
                 let target = assignment.to();
                 if let Telling::Job(of) = &command.telling {
                     of.add_output(target.info(), output.stream, text, base64);
-                    job = Some(Arc::clone(of));
+                    keeper = Some(Arc::clone(of));
                     return Arc::clone(&command.sender);
                 }
                 sender.push(fast_encode::output(&SendOutput {
@@ -127,8 +127,8 @@ impl Session<'_> {
         if let Some(member) = told {
             self.flushes.add(&member.connection);
         }
-        if let Some(job) = job {
-            job.wake(&self.hub.timers);
+        if let Some(keeper) = keeper {
+            keeper.wake(&self.hub.timers);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The state file: opened under the rules of trusted files, locked against a second server, appended
-//! to, and now and then written anew as a whole.
+//! The state file: opened under the rules of trusted files, locked against a second server, read as far
+//! as it can be read, appended to, and now and then written anew as a whole.
 //!
 //! A whole file is written beside the one that it replaces and then renamed, so one that is there is
 //! never half of one. What is appended may be cut by a power failure; then the last line is no line.

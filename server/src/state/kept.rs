@@ -6,20 +6,22 @@ use crate::authority::grant;
 use crate::connection::hold::Tokens;
 use crate::member::Member;
 
-/// What is kept of a member with these tokens.
-pub(super) fn kept(member: &Member, (token, before): Tokens) -> Kept {
-    Kept {
-        member: member.id,
-        name: member.name.clone(),
-        tier: member.tier,
-        slots: member.slots,
-        rank_news: member.rank_news,
-        stdin: member.takes_input,
-        tags: member.tags.clone(),
-        address: member.connection.peer(),
-        credential: member.bearer.as_deref().map(credential),
-        token,
-        before,
+impl Kept {
+    /// What is kept of a member with these tokens.
+    pub(super) fn of(member: &Member, (token, before): Tokens) -> Kept {
+        Kept {
+            member: member.id,
+            name: member.name.clone(),
+            tier: member.tier,
+            slots: member.slots,
+            rank_news: member.rank_news,
+            stdin: member.takes_input,
+            tags: member.tags.clone(),
+            address: member.connection.peer(),
+            credential: member.bearer.as_deref().map(credential),
+            token,
+            before,
+        }
     }
 }
 

@@ -76,7 +76,7 @@ impl State {
     /// Holds the place of a member for the next start of the server; the member may end now.
     pub(crate) fn keep(&self, member: &Member) {
         if let Some(hold) = member.connection.hold() {
-            let kept = kept::kept(member, hold.tokens());
+            let kept = Kept::of(member, hold.tokens());
             lock(&self.kept).push(kept);
             self.has_changed();
         }

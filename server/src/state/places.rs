@@ -1,6 +1,6 @@
-//! What is kept of a member, and how the next start of the server holds its place.
+//! What has to be written so that the file says which places are held, and how the next start of the
+//! server holds them.
 
-use super::kept::kept;
 use super::record::{Credential, Kept, Line, Proof, Replay};
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{self, Grant};
@@ -34,7 +34,7 @@ pub(super) fn changes(hub: &Hub, written: &BTreeMap<u64, Kept>) -> Vec<Line> {
             (written.token, written.before) == tokens && written.address == member.connection.peer()
         });
         if !is_written {
-            lines.push(Line::Place(Box::new(kept(member, tokens))));
+            lines.push(Line::Place(Box::new(Kept::of(member, tokens))));
         }
     }
     for kept in told_to_go.into_iter().flatten() {

@@ -9,9 +9,9 @@ use crate::eviction;
 use crate::giving_up;
 use crate::hub::Hub;
 use crate::member::{Member, ScheduleCheck};
+use crate::memory_shortage;
 use crate::millis;
 use crate::ranking::Standing;
-use crate::shedding;
 use crate::timers::timer_queue::{StoodStill, Tick, Timer, TimerQueue};
 use common::logging::log_limit;
 use common::sys::sync::Arc;
@@ -64,7 +64,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
     match due {
         Timer::RankNews => tell_ranks(hub),
         Timer::Expiry => eviction::end_expired(hub),
-        Timer::MakeRoom => shedding::make_room(hub),
+        Timer::MakeRoom => memory_shortage::make_room(hub),
         Timer::Drain => drain.step(hub),
         Timer::News(of) => Arc::clone(of).tell_news(&hub.timers),
         Timer::Jobs => hub.jobs.sweep(&hub.timers),

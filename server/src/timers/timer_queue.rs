@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What is to be done at a time. None of them is longer than a minute away, so what is about a
-/// connection that has ended is gone soon.
+/// What is to be done at a time. One about a member names it by its key, so that it keeps nothing of a
+/// member that has left.
 #[derive(Debug)]
 pub(crate) enum Timer {
     /// Check a connection's deadlines.
@@ -29,7 +29,7 @@ pub(crate) enum Timer {
     HoldOver(RankKey, u64),
     /// Tell the members below one that joined above them, if it is still here.
     Joined(RankKey),
-    /// Tell the clients that wait for news of something.
+    /// Tell the clients that wait for news of a detached command.
     News(Arc<dyn News>),
     /// Forget jobs that have ended long ago.
     Jobs,
@@ -43,7 +43,7 @@ pub(crate) enum Timer {
     Drain,
 }
 
-/// Something that clients wait for news of.
+/// What clients wait for news of: a detached command.
 pub(crate) trait News: fmt::Debug + Send + Sync {
     /// Tells the clients that wait.
     fn tell_news(self: Arc<Self>, timers: &TimerQueue);

@@ -3,7 +3,7 @@
 
 use crate::clock::wall_clock;
 use crate::config::ServerTls;
-use crate::unread::Unread;
+use crate::unreadable_file::Unread;
 use common::net::tls::files::{TlsFileError, WrongFile, certificates, key, not_a_pair, unusable};
 use common::net::tls::{ALPN, certificate, provider};
 use common::sys::file_stamp::FileStamp;

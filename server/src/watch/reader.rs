@@ -36,7 +36,7 @@ pub(crate) struct Reader {
 }
 
 impl Readers {
-    /// None yet.
+    /// Those of a server that starts: there is none.
     pub(crate) fn new(telemetry: &Arc<Telemetry>) -> Readers {
         Readers {
             telemetry: Arc::clone(telemetry),

@@ -27,7 +27,7 @@ struct State {
     thread: Option<JoinHandle<()>>,
 }
 
-/// One of them.
+/// A client that watches.
 pub(crate) struct Watcher {
     member: u64,
     pub(super) connection: Arc<Connection>,
@@ -46,8 +46,8 @@ impl Watcher {
 }
 
 impl Watchers {
-    /// Has a client told what changes, after the answer to its request. `run` is what the thread does
-    /// that tells them.
+    /// Has a client told what changes, after the answer to its request. The thread that tells them does
+    /// `run`.
     ///
     /// # Errors
     /// The system has no thread for it; the client was told nothing.
@@ -136,34 +136,34 @@ mod tests {
         let telemetry = Telemetry::new(false);
         let readers = Arc::new(Readers::new(&telemetry));
         let connection = &member(1, "watcher", 0).connection;
-        let (watching, (wake, woken)) = (Watchers::default(), bounded(1));
-        role(&watching.0).wake = Some(wake);
+        let (inbox, (wake, woken)) = (Watchers::default(), bounded(1));
+        role(&inbox.0).wake = Some(wake);
         let begin = |member: u64| {
             let watcher = Watcher::new(member, connection, Reader::open(&readers));
-            let begun = watching.begin(watcher, Vec::new(), |_| unreachable!("it runs"));
+            let begun = inbox.begin(watcher, Vec::new(), |_| unreachable!("it runs"));
             begun.expect("it runs");
         };
         for _ in 0..100 {
             begin(1);
-            watching.forget(2);
+            inbox.forget(2);
             begin(2);
-            watching.forget(1);
+            inbox.forget(1);
         }
-        assert_eq!(role(&watching.0).changes.len(), 2);
+        assert_eq!(role(&inbox.0).changes.len(), 2);
         assert_eq!(woken.len(), 1);
         let mut watchers = Vec::new();
-        assert!(watching.update(&mut watchers));
+        assert!(inbox.update(&mut watchers));
         let members = |all: &[Watcher]| all.iter().map(|one| one.member).collect::<Vec<_>>();
         assert_eq!(members(&watchers), [2]);
         begin(1);
         begin(2);
-        assert!(watching.update(&mut watchers));
+        assert!(inbox.update(&mut watchers));
         assert_eq!(members(&watchers), [1, 2], "each once");
-        watching.forget(1);
-        watching.forget(2);
-        assert!(!watching.update(&mut watchers));
+        inbox.forget(1);
+        inbox.forget(2);
+        assert!(!inbox.update(&mut watchers));
         assert!(telemetry.counting().is_none(), "no reader is left");
-        watching.forget(3);
-        assert!(role(&watching.0).changes.is_empty(), "no thread takes it");
+        inbox.forget(3);
+        assert!(role(&inbox.0).changes.is_empty(), "no thread takes it");
     }
 }

@@ -5,6 +5,8 @@
 //! says the same: so the argument parser checks all of it, and knows which options exclude or need each
 //! other. The file is held to the rules of [`trusted_file`](crate::sys::trusted_file). A switch that the file sets cannot be
 //! taken back by a flag, as there is none that does.
+//!
+//! What is in force of all three is said in the form of such a file.
 
 mod entries;
 mod lines;

@@ -1,6 +1,6 @@
-//! What the server is told: what the command line says, and the contents of the files that it names, read once at the
-//! start; of those that are read again when they change, `server::files` has the clock. What the server encrypts with is
-//! read elsewhere.
+//! What the server is told: what the command line says, and the contents of the files that it names, as
+//! they are at the start. The library reads some of them again when they change (`reloading.rs`), and
+//! those that the server encrypts with.
 
 use crate::cli::{Cli, ClientCert};
 use common::audit::Audit;

@@ -1,4 +1,4 @@
-//! Tells once why a file that is looked at again and again cannot be read.
+//! Whether it is news that a file cannot be read which is looked at again and again.
 
 use std::fmt::Display;
 

@@ -18,7 +18,7 @@ const NOT_TAKEN: &str = "too much waits for this client, which takes it too slow
 
 /// Passes a piece of a command's input on to the targets that are open.
 #[inline(never)]
-pub(crate) fn feed(
+pub(crate) fn pass_on(
     command: &Command,
     piece: SendInput<'_>,
     memory: &Arc<Memory>,
@@ -92,7 +92,7 @@ mod tests {
         // Too long to be copied, and too short to be written at once.
         let piece = format!(r#"{{"send":7,"text":"{}"}}"#, "x".repeat(5000));
         let piece = serde_json::from_str(&piece).expect("a piece");
-        feed(&command, piece, &memory, &mut flushes);
+        pass_on(&command, piece, &memory, &mut flushes);
         let kept = memory.kept();
         assert!(kept >= 5000, "{kept}");
         give_up(&command, &command.targets, "a test ends it", &mut flushes);
