@@ -147,8 +147,12 @@ impl<'a> Absence<'a> {
             }
             match self.try_tokens(config, patience) {
                 Ok(kept) => return kept.ok_or(NotBack::Gone),
-                Err(ConnectError::TimedOut { .. }) => patience = TRY.end.min(patience * 2),
-                Err(error) => is_down = means_down(&error),
+                Err(error) => {
+                    is_down = means_down(&error);
+                    if let ConnectError::TimedOut { .. } = error {
+                        patience = TRY.end.min(patience * 2);
+                    }
+                }
             }
             pause = PAUSE.mul_f64(0.3 + 0.7 * fastrand::f64());
         }
