@@ -127,8 +127,8 @@ pub const MAX_JOB_WORDS: usize = 256;
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How long after a time-out or a cancel the server waits for the executor's answer
-/// before it takes the outcome itself: an executor needs 5 s from SIGTERM to SIGKILL
-/// and 2 s to drain the pipes, and one more for the way.
+/// before it takes the outcome itself: an executor needs 5 s from SIGTERM to SIGKILL, a quarter of a
+/// second after that, and 2 s at the most for processes that take their time to end; the rest is for the way.
 pub const ANSWER_GRACE: Duration = Duration::from_secs(8);
 
 /// Members in one answer to `members`: some 200 bytes each, a fifth of a line.

@@ -1,5 +1,6 @@
 //! The pauses between tries to reach a server: a moment before the first, then in step with how
-//! long the server is away, and random, so that clients do not come back at the same moment.
+//! long the server is away, and random, so that clients do not come back at the same moment. A client
+//! whose place is held has other ones ([`resuming`](super::resuming)).
 
 use std::ops::Range;
 use std::time::Duration;

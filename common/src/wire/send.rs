@@ -81,7 +81,7 @@ pub struct Cancel {
     pub send: Id,
 }
 
-/// `refused`: a lower-ranked client tried to command this one.
+/// `refused`: a lower-ranked client tried to command this one, among others.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Refused<'a> {
     #[serde(borrow)]

@@ -11,6 +11,10 @@
 //! 5. What an executor answers ([`execution_result`]) ends the command at that target; its output
 //!    ([`output_credit`]) and its [`input`] ([`pass_input`]) pass before that.
 //!
+//! A command also ends without an answer: its target leaves or is too late, and what was in the target's
+//! queue is told to the senders by `Hub::conclude_all`. A detached one begins in `jobs/detach.rs`, and
+//! goes the same way.
+//!
 //! [`preview`] does the first step alone, for `select`.
 
 pub(crate) mod command;

@@ -1,5 +1,5 @@
-//! Tells the clients that outrank a sender that it tried to command them, and not too often
-//! (`member/refusal_limiter.rs`).
+//! Tells the clients that outrank a sender that it tried to command them among others, and not too often
+//! (`member/refusal_limiter.rs`). Of a command to one superior alone only the sender hears.
 
 use crate::dispatch::command::Target;
 use crate::dispatch::flush_set::FlushSet;

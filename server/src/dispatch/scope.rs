@@ -1,5 +1,6 @@
-//! The clients that a sender's role lets it command, and those that it may know of. It is asked
-//! where rank authority is decided, after rank.
+//! The clients that a sender's role lets it command, and those that it may know of. Both are asked where
+//! ranks are looked at ([`selection`](super::selection)): whether the sender may know of a client before
+//! its rank is, and whether its role covers it after that.
 
 use crate::authority::grant::{AllowLine, Forbidden};
 use crate::authority::rules::Role;

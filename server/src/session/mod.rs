@@ -7,7 +7,8 @@
 //!
 //! This file reads lines, and [`lines`] hands each to what handles its kind: [`requests`] (with [`page`],
 //! [`jobs`] and [`watch`]) what a member asks or tells, [`results`] what an executor answers.
-//! [`leaving`] is the end of a member, [`away`] that of a connection whose place is held.
+//! [`leaving`] is the end of a member, [`away`] that of a connection whose place is held. What a session
+//! does until its client has joined is in `join/`.
 
 mod away;
 mod jobs;

@@ -1,6 +1,6 @@
-//! The clients that a selector finds. This is the one place where authority is decided: a client
-//! below the sender executes if the sender's role covers it, a client above it is never sent a
-//! command.
+//! The clients that a selector finds. This is the one place that decides which of them execute a
+//! command: a client below the sender does if the sender's role covers it ([`scope`](super::scope)), a
+//! client above it is never sent one.
 
 mod no_target;
 
@@ -207,6 +207,7 @@ fn named(
         )));
     }
     if *rank < sender_rank {
+        // The sender alone is told: a superior hears of what was meant for it among others.
         let message = format!(
             "{member} (rank {rank}) ranks above you (rank {sender_rank}); only lower ranks execute what you send"
         );

@@ -2,6 +2,7 @@
 
 use super::*;
 use common::terminal::args;
+use std::iter::successors;
 
 #[test]
 fn the_command_line_is_consistent() {
@@ -131,21 +132,23 @@ fn words_after_the_first_belong_to_the_command() {
 
 #[test]
 fn the_readme_tells_all_codes_in_their_order_and_the_help_tells_them_all() {
-    let order = [
-        ExitCode::Interrupted,
-        ExitCode::Unread,
-        ExitCode::Lost,
-        ExitCode::NotConnected,
-        ExitCode::Usage,
-        ExitCode::TimedOut,
-        ExitCode::Refused,
-        ExitCode::NoTarget,
-        ExitCode::Failed,
-        ExitCode::Cut,
-        ExitCode::Done,
-    ];
+    // A code that is new has to have its place here.
+    let better = |exit: &ExitCode| match exit {
+        ExitCode::Interrupted => Some(ExitCode::Unread),
+        ExitCode::Unread => Some(ExitCode::Lost),
+        ExitCode::Lost => Some(ExitCode::NotConnected),
+        ExitCode::NotConnected => Some(ExitCode::Usage),
+        ExitCode::Usage => Some(ExitCode::TimedOut),
+        ExitCode::TimedOut => Some(ExitCode::Refused),
+        ExitCode::Refused => Some(ExitCode::NoTarget),
+        ExitCode::NoTarget => Some(ExitCode::Failed),
+        ExitCode::Failed => Some(ExitCode::Cut),
+        ExitCode::Cut => Some(ExitCode::Done),
+        ExitCode::Done | ExitCode::OfCommands(_) => None,
+    };
+    let order: Vec<ExitCode> = successors(Some(ExitCode::Interrupted), better).collect();
     assert!(order.is_sorted_by(|worse, better| worse > better));
-    let codes = order.map(|exit| exit.code().to_string());
+    let codes: Vec<String> = order.iter().map(|exit| exit.code().to_string()).collect();
     let told = format!("From the worst to the best: {}.", codes.join(", "));
     let readme = include_str!("../../../../../README.md");
     assert!(readme.contains(&told), "{told}");
