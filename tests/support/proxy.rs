@@ -75,13 +75,12 @@ impl Proxy {
         std::mem::take(&mut *lock(&self.shared.open))
     }
 
-    /// Ends every connection, as a process does that ends; those that are made from now on pass.
+    /// Ends every connection; those that are made from now on pass. A client hears of it once the
+    /// server has closed its end: it could be back before the server knows that it has left.
     pub(crate) fn cut(&self) {
         for link in self.take_open() {
-            for end in [&link.client, &link.server] {
-                // It may be over already.
-                let _ = end.shutdown(Shutdown::Both);
-            }
+            // It may be over already.
+            let _ = link.server.shutdown(Shutdown::Write);
         }
     }
 
