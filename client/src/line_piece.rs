@@ -2,7 +2,7 @@
 
 use common::wire::text::whole_characters;
 
-/// Bytes in one line: as much as is worth one, whatever the server takes.
+/// Bytes in one line: as much as is worth one, also if the server takes longer lines.
 const PIECE: usize = 32 << 10;
 
 /// What JSON may make of one byte: `\u0000`.

@@ -81,14 +81,20 @@ fn input_whose_command_has_ended_fails_and_input_without_its_end_cancels() {
     }
 }
 
-#[test]
-fn a_lost_connection_ends_the_input() {
-    let (client, server) = pair();
+/// A command whose input has used its window up, so that the next write waits.
+fn with_a_full_window(client: &Client) -> (SendHandle, Input) {
     let mut sent = client
         .send(Command::new(["read"]).input_window(1))
         .expect("a connection");
     let mut input = sent.take_input().expect("it has input");
     input.write_all(b"a").expect("it is open");
+    (sent, input)
+}
+
+#[test]
+fn a_lost_connection_ends_the_input() {
+    let (client, server) = pair();
+    let (_sent, mut input) = with_a_full_window(&client);
     std::thread::scope(|scope| {
         let blocked = scope.spawn(|| input.write_all(b"b"));
         server.close();
@@ -100,11 +106,7 @@ fn a_lost_connection_ends_the_input() {
 fn a_client_that_leaves_ends_a_write_that_waits() {
     // The server says nothing, so it is the client that ends it.
     let (client, _server) = pair();
-    let mut sent = client
-        .send(Command::new(["read"]).input_window(1))
-        .expect("a connection");
-    let mut input = sent.take_input().expect("it has input");
-    input.write_all(b"a").expect("it is open");
+    let (_sent, mut input) = with_a_full_window(&client);
     let (ended, end) = std::sync::mpsc::channel();
     std::thread::spawn(move || ended.send(input.write_all(b"b").map_err(|e| e.kind())));
     client.leave();
