@@ -53,7 +53,7 @@ if [ $# -gt 0 ]; then
 else
     run --package common --package server --package client --lib
     run --package server --test wire --test walk
-    skip+=(leaks:: slow:: handshakes:: guesses::)
+    skip+=(leaks:: backpressure:: handshakes:: guesses::)
     run --package server --test survive
     skip+=(bench:: drain:: silence:: plugs::)
     run --package client --test crowd --test cli --test survive_clients

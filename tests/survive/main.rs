@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backpressure;
 mod clock;
 mod console;
 mod guesses;
@@ -12,4 +13,3 @@ mod pause;
 mod ranks;
 mod reload;
 mod shortage;
-mod slow;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::slow::expect_as_quick;
+use crate::backpressure::expect_as_quick;
 use crate::support::{IS_RELEASE, Pairs, Raw, Server, Still, Vitals, allow_many_sockets};
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@
 //!
 //! A client that stops reading reads on or goes before it is evicted for that. When it would be, no model
 //! can say: that depends on what the system takes for it, and a walk would have to aim 64 MiB
-//! at it, or wait ten seconds. `tests/survive/slow.rs` is about that.
+//! at it, or wait ten seconds. `tests/survive/backpressure.rs` is about that.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
