@@ -8,39 +8,6 @@ use serde_json::{Value, json};
 
 const BUSY: i64 = 9;
 
-/// The longest that a server may keep a `job` request waiting.
-const WAIT: Duration = Duration::from_secs(30);
-
-#[test]
-fn sixteen_requests_wait_and_each_is_answered_in_time() {
-    let (_server, mut boss, mut worker) = pair(1);
-    let job = detach(&mut boss, "worker", &["x"]);
-    let execute = worker.execute();
-    let started = Instant::now();
-    let waits = [(); 16].map(|()| boss.request("job", &json!({"job": job, "wait": true})));
-    assert_eq!(
-        code(&mut boss, "job", &json!({"job": job, "wait": true})),
-        BUSY
-    );
-    boss.result("job", &json!({"job": job}));
-    let again = json!({"jsonrpc": "2.0", "id": waits[0], "method": "ping"});
-    boss.send(&again);
-    let error = boss.error_of(&Value::Null);
-    assert_eq!(error["data"]["id"], waits[0], "its id is open: {error}");
-    boss.notify("cancel", &json!({"send": waits[0]}));
-    for wait in &waits {
-        let page = boss.wait_within(WAIT + PATIENCE, "its answer", |m| m["id"] == *wait);
-        assert_eq!(
-            page["result"],
-            json!({"events": [], "open": true, "last": 0})
-        );
-    }
-    assert!(started.elapsed() >= WAIT - Duration::from_millis(50));
-    let waiting = boss.request("job", &json!({"job": job, "wait": true}));
-    worker.reply(&execute, &json!({"exit_code": 0}));
-    assert_eq!(boss.result_of(&waiting)["open"], false);
-}
-
 #[test]
 fn an_owner_has_a_quarter_of_a_queue_and_many_are_busy_there() {
     let server = Server::start(9, &["--max-queue", "12"]);

@@ -218,32 +218,6 @@ fn several_targets_have_an_outcome_each_and_the_sender_hears_nothing() {
 }
 
 #[test]
-fn news_end_a_wait_and_only_news() {
-    let (_server, mut boss, mut worker) = pair(1);
-    let job = detach(&mut boss, "worker", &["x"]);
-    let execute = worker.execute();
-    let wait = |after: u64| json!({"job": job, "after": after, "wait": true});
-    let at_once = boss.result("job", &json!({"job": job}));
-    assert_eq!(at_once, json!({"events": [], "open": true, "last": 0}));
-    let waiting = boss.request("job", &wait(0));
-    boss.sync();
-    boss.expect_nothing("nothing has happened");
-    worker.output(&execute, "stdout", "a");
-    let page = boss.result_of(&waiting);
-    assert_eq!(page["events"][0]["output"]["text"], "a", "{page}");
-    assert_eq!([&page["open"], &page["last"]], [&json!(true), &json!(1)]);
-    let waiting = boss.request("job", &wait(1));
-    boss.sync();
-    worker.reply(&execute, &json!({"exit_code": 0}));
-    let page = boss.result_of(&waiting);
-    assert_eq!(page["events"][0]["n"], 2, "{page}");
-    assert_eq!([&page["open"], &page["last"]], [&json!(false), &json!(2)]);
-    let ended = boss.result("job", &wait(2));
-    assert_eq!(ended, json!({"events": [], "open": false, "last": 2}));
-    assert_eq!(boss.result("job", &wait(99))["events"], json!([]));
-}
-
-#[test]
 fn a_job_is_cancelled_wherever_it_stands_and_once() {
     let server = Server::start(9, &[]);
     let [mut boss, mut web1, mut web2] = ranked(&server, [("boss", 0), ("web1", 1), ("web2", 1)]);

@@ -10,6 +10,7 @@ mod audit;
 mod audit_denied;
 mod audit_faults;
 mod authority;
+mod awaiting;
 mod bytes;
 mod cancel;
 mod carrier;
