@@ -92,7 +92,7 @@ fn the_line_being_typed_outlives_the_server() {
 
 #[test]
 fn a_client_that_comes_back_to_its_old_rank_is_told_so() {
-    let mut scene = Scene::with(&["10", "--hold", "1s"]);
+    let mut scene = Scene::with(&["10", "--hold", "1s", "--heartbeat", "1s"]);
     let address = scene.server.address();
     let boss = scene.client("boss");
     boss.wait_prompt("");
