@@ -102,8 +102,9 @@ fn a_pipe_without_a_reader_ends_as_other_programs_do() {
     (&reader).read_exact(&mut greeting).expect("a greeting");
     assert_eq!(&greeting, b"Assigned rank: 0");
     drop(reader);
-    // Its input goes on.
-    piped.feed(":whoami\n");
+    // Its input goes on, with more answers than a pipe holds: a program that another test starts at this
+    // moment has the reader, too, until it runs.
+    piped.feed(&":whoami\n".repeat(5000));
     let ended = piped.end();
     assert_eq!(ended.expect_code(141).stderr, "");
 }

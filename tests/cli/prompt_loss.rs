@@ -3,7 +3,7 @@
 use crate::prompt::{Scene, expect_command};
 use crate::support::programs::{Server, client};
 use crate::support::proxy::Proxy;
-use crate::support::terminal::{PROMPT, Terminal};
+use crate::support::terminal::PROMPT;
 use rustix::process::Signal;
 
 /// A server that holds no place: a client that loses it says so at once, not once the hold is over.
@@ -37,8 +37,8 @@ fn a_command_that_goes_with_the_server_is_said_to_be_lost() {
     boss.wait_for("The server is gone: ");
 }
 
-/// What a prompt leaves, and ends with, if its server goes while a command is open.
-fn lose_a_command(check: fn(&mut Terminal)) {
+#[test]
+fn the_exit_code_says_that_a_command_was_lost_and_no_prompt_is_drawn_behind_the_last_line() {
     // Whether it goes wrong depends on which of two threads is quicker.
     for _ in 0..20 {
         let scene = Scene::new();
@@ -49,18 +49,9 @@ fn lose_a_command(check: fn(&mut Terminal)) {
         boss.wait_prompt("");
         scene.server.process.signal(Signal::KILL);
         boss.wait_for("The server is gone: ");
-        check(&mut boss);
+        boss.expect_start_of_line();
+        boss.expect_code(3);
     }
-}
-
-#[test]
-fn the_exit_code_says_that_a_command_was_lost() {
-    lose_a_command(|boss| boss.expect_code(3));
-}
-
-#[test]
-fn no_prompt_is_drawn_behind_the_last_line() {
-    lose_a_command(Terminal::expect_start_of_line);
 }
 
 #[test]
@@ -92,7 +83,7 @@ fn the_line_being_typed_outlives_the_server() {
 
 #[test]
 fn a_client_that_comes_back_to_its_old_rank_is_told_so() {
-    let mut scene = Scene::with(&["10", "--hold", "1s"]);
+    let mut scene = Scene::with(&["10", "--hold", "1s", "--heartbeat", "1s"]);
     let address = scene.server.address();
     let boss = scene.client("boss");
     boss.wait_prompt("");

@@ -7,16 +7,22 @@ use crate::support::{Raw, ranked};
 use crate::visitor::Shown;
 
 fn open(shown: &Shown) -> Option<Browser> {
-    open_in(shown, 1280, 860)
+    let browser = Browser::open(&format!("http://{}/", shown.address))?;
+    wait_for_the_stream(&browser);
+    Some(browser)
 }
 
-fn open_in(shown: &Shown, width: u32, height: u32) -> Option<Browser> {
-    let browser = Browser::open(&format!("http://{}/", shown.address), width, height)?;
+/// The page as a phone shows it.
+fn open_on_a_phone(browser: &Browser) {
+    browser.open_again(390, 800);
+    wait_for_the_stream(browser);
+}
+
+fn wait_for_the_stream(browser: &Browser) {
     browser.wait(
         "the stream",
         "return document.getElementById('state').textContent === 'live'",
     );
-    Some(browser)
 }
 
 /// The visible rows of the ranking, as `rank name`.
@@ -168,17 +174,15 @@ fn a_member_whose_place_is_held_is_away_and_counted_until_it_is_back() {
     let here = told("away: [[1001, null]], left: [1002]", AWAY);
     assert_eq!(here.as_array().map(Vec::len), Some(1), "{here}");
     assert!(!browser.text("#facts").contains("away"));
-    let Some(phone) = open_in(&shown, 390, 800) else {
-        return;
-    };
-    crowd(&phone, 50);
-    let is_whole = phone.run(
+    open_on_a_phone(&browser);
+    crowd(&browser, 50);
+    let is_whole = browser.run(
         "take({ server, now: 1, now_ms: Date.now(), members: { away: [[1000, 59000], [1003, 7200000]] } }); drawNow();
          const texts = [...document.querySelectorAll('.member[data-away] .slots')].filter((cell) => cell.innerText);
          return texts.length === 2 && texts.every((cell) => cell.scrollWidth <= cell.clientWidth)",
     );
     assert_eq!(is_whole, true, "what is said has room on a phone");
-    assert!(phone.picture("away-phone").colours > 50);
+    assert!(browser.picture("away-phone").colours > 50);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
@@ -294,18 +298,16 @@ fn light_and_dark_and_a_phone_show_something() {
         light.brightness,
         dark.brightness
     );
-    drop(browser);
-    let Some(phone) = open_in(&shown, 390, 800) else {
-        return;
-    };
-    crowd(&phone, 50);
-    phone.wait(
+    open_on_a_phone(&browser);
+    crowd(&browser, 50);
+    browser.wait(
         "all of them",
         "return document.getElementById('ladder-count').textContent === '52 members'",
     );
-    let too_wide = phone.run("return document.documentElement.scrollWidth > innerWidth");
+    assert_eq!(browser.run("return innerWidth"), 390);
+    let too_wide = browser.run("return document.documentElement.scrollWidth > innerWidth");
     assert_eq!(too_wide, false);
-    assert!(phone.picture("phone").colours > 50);
+    assert!(browser.picture("phone").colours > 50);
 }
 
 #[test]
@@ -316,7 +318,7 @@ fn a_page_asks_for_the_token_that_the_server_asks_for() {
     let file = file.to_str().expect("UTF-8");
     let shown = Shown::start(9, &["--http-token-file", file]);
     let [_boss] = ranked(&shown.server, [("boss", 0)]);
-    let Some(browser) = Browser::open(&format!("http://{}/", shown.address), 1280, 860) else {
+    let Some(browser) = Browser::open(&format!("http://{}/", shown.address)) else {
         return;
     };
     browser.wait(

@@ -19,7 +19,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// Walks, unless `WALK_CASES` says otherwise.
-const CASES: u64 = if IS_RELEASE { 1000 } else { 400 };
+const CASES: u64 = if IS_RELEASE { 1000 } else { 200 };
 
 /// Steps of each.
 const STEPS: usize = 100;

@@ -26,7 +26,7 @@ fn hostile_words() -> Vec<String> {
         "a_b", "a.b", "a@b", "a:b", "a,b", "a+b",
     ]);
     all.extend(["a", "-", "\u{e4}", "\0", "\n", "A"].map(|unit| unit.repeat(33)));
-    all.extend(["a", "/", "\u{1f986}", "-"].map(|unit| unit.repeat(200_000)));
+    all.extend(["a", "/", "\u{1f986}", "-"].map(|unit| unit.repeat(140_000)));
     all.push("a".repeat(32));
     all
 }

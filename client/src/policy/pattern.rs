@@ -137,6 +137,6 @@ mod tests {
         let plain = "a".repeat(MAX_PATTERN);
         assert!(Pattern::new(&plain).expect("it fits").matches(&plain));
         let any = Pattern::new(".*").expect("it fits");
-        assert!(any.matches(&"a".repeat(1 << 20)));
+        assert!(any.matches(&"a".repeat(1 << 18)));
     }
 }

@@ -3,7 +3,6 @@
 
 mod connecting;
 mod executing;
-mod holding;
 mod input;
 mod reconnecting;
 mod sending;

@@ -30,9 +30,7 @@ pub(super) fn draw(latency: &Histogram<u64>, columns: usize) -> String {
     }
     let rows = Rows::of(latency);
     let digits = rows.most().to_string().len();
-    let marks: Vec<_> = (0..rows.counts.len())
-        .map(|row| rows.marks(row, latency))
-        .collect();
+    let marks = rows.marks(latency);
     let longest_mark = marks.iter().map(String::len).max().unwrap_or_default();
     let froms: Vec<_> = (0..marks.len())
         .map(|row| three_digits(rows.from(row) / 1000.0))
@@ -107,11 +105,14 @@ impl Rows {
         self.counts.iter().copied().max().unwrap_or_default()
     }
 
-    /// The quantiles that lie in a row.
-    fn marks(&self, row: usize, latency: &Histogram<u64>) -> String {
-        let here = |(share, _): &&(f64, &str)| self.row(latency.value_at_quantile(*share)) == row;
-        let marks = MARKED.iter().filter(here);
-        marks.map(|(_, name)| format!("  {name}")).collect()
+    /// The quantiles that lie in each row.
+    fn marks(&self, latency: &Histogram<u64>) -> Vec<String> {
+        let mut marks = vec![String::new(); self.counts.len()];
+        for (share, name) in MARKED {
+            let row = self.row(latency.value_at_quantile(share));
+            marks[row] += &format!("  {name}");
+        }
+        marks
     }
 }
 
@@ -160,7 +161,7 @@ mod tests {
             let rows = Rows::of(&latency);
             assert_eq!(rows.counts.iter().sum::<u64>(), latency.len());
             assert!(rows.counts.len() <= 2 * MOST_ROWS, "{}", rows.counts.len());
-            for columns in 0..200 {
+            for columns in (0..48).chain([60, 80, 100, 200]) {
                 let text = draw(&latency, columns);
                 let widest = text.lines().map(|line| line.chars().count()).max();
                 assert!(widest.unwrap_or_default() <= columns, "{columns}:\n{text}");

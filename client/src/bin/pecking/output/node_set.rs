@@ -193,13 +193,15 @@ mod tests {
         let names: Vec<String> = (0..10_000)
             .map(|n| format!("r{}c{}n{:04}.dc{}", n % 7, n % 11, n, n % 3))
             .collect();
-        let started = Instant::now();
-        let text = fold(names.iter().map(String::as_str), usize::MAX);
-        let took = started.elapsed();
-        assert!(
-            text.len() > 10_000 && took < Duration::from_secs(2),
-            "{took:?}"
-        );
+        let took = || {
+            let started = Instant::now();
+            let text = fold(names.iter().map(String::as_str), usize::MAX);
+            assert!(text.len() > 10_000);
+            started.elapsed()
+        };
+        // A busy machine may spoil some tries, and what is slow for a reason of its own spoils all.
+        let is_quick = (0..5).any(|_| took() < Duration::from_secs(2));
+        assert!(is_quick);
     }
 
     /// The names of a node set, or of several.
