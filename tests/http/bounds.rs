@@ -107,6 +107,7 @@ fn metrics_say(shown: &Shown, streams: usize) -> bool {
 
 #[test]
 fn visitors_that_go_while_they_wait_for_an_answer_take_no_processor() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("look");
     write_secret(&file, "to-look-canary\n");
