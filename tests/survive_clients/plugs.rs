@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 const MACHINES: [&str; 5] = ["w0", "w1", "w2", "w3", "w4"];
 
 /// How often the plug of each connection is pulled, in milliseconds, and for how long, in seconds.
-const EVERY_MS: u64 = 300;
-const FOR_S: u64 = 5;
+const EVERY_MS: u64 = 400;
+const FOR_S: u64 = 4;
 
 /// Both programs say which machine runs them (by the one of its variables that is passed on), and
 /// so how often they ran.
@@ -37,7 +37,7 @@ const TAKE: &str = r#"echo "$TZ" >>"$0/file.ran"; exec cat >"$0/$TZ.file""#;
 
 /// The file: several windows of input, in pieces that come over the whole time.
 const PIECE: usize = 64 << 10;
-const PIECES: u32 = 256;
+const PIECES: u32 = 128;
 
 /// A client behind a network of its own.
 struct Plugged {
