@@ -149,11 +149,11 @@ fn a_job_and_a_file_to_five_machines_go_on_while_every_plug_is_pulled() {
         assert_eq!(ran, MACHINES, "each of them once");
     }
     // Seldom enough for a loaded machine.
-    let often = (time.as_millis() / every.as_millis() / 4) as usize;
+    let often = (time.as_millis() / every.as_millis() / 8) as usize;
     let told = machines.map(|machine| machine.process.stderr.text());
     for text in told.iter().chain([&job.stderr, &transfer.stderr]) {
         let came_back = text.matches(", nothing lost").count();
-        assert!(came_back > often, "{came_back} times: {text}");
+        assert!(came_back >= often, "{came_back} times: {text}");
     }
     for name in MACHINES {
         expect_every_line(job.text(), name);
