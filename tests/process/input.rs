@@ -1,7 +1,8 @@
 //! The input of real programs: whole, at their pace, and never an end that its sender has not said.
 
 use crate::executing::{
-    Boss, Folder, JITTER, PATIENCE, Relay, STUBBORN, Worker, anything, by_policy, client,
+    Boss, Folder, JITTER, PATIENCE, Relay, STUBBORN, Worker, anything, by_policy, client, pids,
+    wait_until_gone,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -144,39 +145,35 @@ fn a_program_that_closes_its_input_has_the_rest_consumed_unread() {
 
 #[test]
 fn a_program_that_is_ended_never_reads_an_end_that_its_sender_has_not_said() {
-    let (relay, mut boss, _worker) = anything(1);
+    let relay = Relay::start();
+    let (mut boss, mut leaver) = (relay.boss(), Boss::new(relay.raw("leaver", 0)));
+    let options = ["--allow-any", "--allow-root", "--slots", "3"];
+    let _worker = Worker::start(&relay, &options);
     let folder = Folder::new();
-    let whole = folder.path().join("whole");
-    let stubborn = format!(
-        "trap '' TERM; echo up; cat > {}; touch {}",
-        folder.word("part"),
-        whole.display()
-    );
-    for how in ["cancel", "time", "leave"] {
-        let more = match how {
-            "time" => json!({"timeout_ms": 1000}),
-            _ => json!({}),
-        };
-        let id = script(&mut boss, &stubborn, more);
-        piece(&boss, &id, b"a part");
-        boss.output(&id);
-        match how {
-            "cancel" => boss.cancel(&id),
-            "leave" => {
-                // Before it leaves, so that it ranks above.
-                let heir = Boss::new(relay.raw("heir", 0));
-                std::mem::replace(&mut boss, heir).raw.leave();
-                break;
-            }
-            _ => {}
-        }
-        boss.finish_within(&id, PATIENCE);
-        assert!(!whole.exists(), "{how}");
+    let whole = |how: &str| folder.path().join(format!("{how}.whole"));
+    let start = |boss: &mut Boss, how: &str, more: Value| {
+        let stubborn = format!(
+            "trap '' TERM; echo pid $$; cat > {}; touch {}",
+            folder.word(&format!("{how}.part")),
+            whole(how).display()
+        );
+        let id = script(boss, &stubborn, more);
+        piece(boss, &id, b"a part");
+        let printed = boss.output(&id).1;
+        (id, pids(&String::from_utf8_lossy(&printed)))
+    };
+    // All at once, as each of them takes until SIGKILL.
+    let (timed, _) = start(&mut boss, "time", json!({"timeout_ms": 1000}));
+    let (cancelled, _) = start(&mut boss, "cancel", json!({}));
+    let (_, left) = start(&mut leaver, "leave", json!({}));
+    boss.cancel(&cancelled);
+    leaver.raw.leave();
+    assert_eq!(boss.finish(&cancelled).status(), "cancelled");
+    assert_eq!(boss.finish(&timed).status(), "timed_out");
+    wait_until_gone(&left, PATIENCE);
+    for how in ["time", "cancel", "leave"] {
+        assert!(!whole(how).exists(), "{how}");
     }
-    // The executor has one slot, so what it executed before is over then.
-    let id = boss.send_with(&["/bin/echo"], &json!({"to": "#2"}));
-    boss.finish(&id).exited(0);
-    assert!(!whole.exists(), "its sender has left");
 }
 
 const POLICY: &str = r#"

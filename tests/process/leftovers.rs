@@ -57,7 +57,7 @@ fn nothing_survives_a_command_that_has_ended() {
             "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!); sleep 0.2; exit 7",
         ),
     ];
-    // Each of the first at a client of its own, since to drain a pipe takes its time.
+    // Each of the first at a client of its own, since to drain a pipe takes its time; beside the others.
     std::thread::scope(|scope| {
         for (what, script) in holds {
             scope.spawn(move || {
@@ -65,11 +65,11 @@ fn nothing_survives_a_command_that_has_ended() {
                 expect_no_survivor(&mut boss, what, script, drained);
             });
         }
+        let (_relay, mut boss, _worker) = anything(1);
+        for (what, script) in is_quiet {
+            expect_no_survivor(&mut boss, what, script, at_once);
+        }
     });
-    let (_relay, mut boss, _worker) = anything(1);
-    for (what, script) in is_quiet {
-        expect_no_survivor(&mut boss, what, script, at_once);
-    }
 }
 
 /// Checks that all processes of a script are gone when its outcome comes, which comes so long after its end

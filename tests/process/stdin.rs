@@ -17,6 +17,13 @@ fn bytes(count: usize) -> Vec<u8> {
     (0..count).map(|at| (at * at / 7 + at) as u8).collect()
 }
 
+/// Bytes that a debug build need not count out.
+fn random(count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    fastrand::fill(&mut bytes);
+    bytes
+}
+
 /// Runs `pecking run --stdin` with more words and this to read.
 #[track_caller]
 fn run_reading(relay: &Relay, words: &[&str], stdin: impl Into<Stdio>) -> Program {
@@ -59,7 +66,7 @@ fn a_file_reaches_every_target_to_the_byte() {
 
 #[test]
 fn input_costs_no_memory_to_speak_of() {
-    const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+    const NAMES: [&str; 2] = ["a", "b"];
     const MOST: usize = 16 << 20;
     let server = Server::start(&["9"]);
     let start = |name: &&str| {
@@ -87,7 +94,7 @@ fn input_costs_no_memory_to_speak_of() {
         return;
     };
     let before: Vec<usize> = vitals.iter().map(|of| of.most_resident()).collect();
-    let all = bytes(24 << 20);
+    let all = random(24 << 20);
     std::io::Write::write_all(&mut into, &all).expect("it is read");
     let copies = workers
         .iter()

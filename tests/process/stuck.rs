@@ -128,17 +128,16 @@ fn a_process_that_cannot_be_ended_keeps_its_slot() {
     let Some((_relay, mut boss, worker, _folder)) = unprivileged(&policy, 2) else {
         return;
     };
-    let mut first = get_stuck(&mut boss, "stuck");
-    worker.0.stderr.wait_for("cannot be ended", PATIENCE);
-    // There is another slot.
-    boss.run(&["echo"]).exited(0);
-    // The server knows of two slots, so one of these waits at the client, and has its time there.
-    let busy = boss.send_with(&["stuck"], &json!({"timeout_ms": 3000}));
+    // It ends a few seconds after the first one.
+    let busy = boss.send_with(&["stuck"], &json!({"timeout_ms": 4000}));
     let mut printed = String::new();
     while !printed.contains("\n0\n") {
         printed += &String::from_utf8_lossy(&boss.output(&busy).1);
     }
     let mut second = Stuck::new(pids(&printed)[0]);
+    let mut first = get_stuck(&mut boss, "stuck");
+    worker.0.stderr.wait_for("cannot be ended", PATIENCE);
+    // The server knows of two slots, so this one waits at the client, and has its time there.
     let late = boss.send_with(&["echo"], &json!({"timeout_ms": 300}));
     let ran = boss.finish(&late);
     assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
@@ -156,7 +155,7 @@ fn a_process_that_cannot_be_ended_keeps_its_slot() {
         let ran = boss.finish(&id);
         assert_eq!((ran.status(), ran.message()), ("failed", held));
     }
-    // A slot comes back with the end of what held it.
+    // A slot comes back with the end of what held it, while the other one is still held.
     first.kill();
     let deadline = Instant::now() + PATIENCE;
     let ran = loop {

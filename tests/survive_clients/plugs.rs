@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 const MACHINES: [&str; 5] = ["w0", "w1", "w2", "w3", "w4"];
 
 /// How often the plug of each connection is pulled, in milliseconds, and for how long, in seconds.
-const EVERY_MS: u64 = 300;
-const FOR_S: u64 = 5;
+const EVERY_MS: u64 = 400;
+const FOR_S: u64 = 4;
 
 /// Both programs say which machine runs them (by the one of its variables that is passed on), and
 /// so how often they ran.
@@ -37,7 +37,7 @@ const TAKE: &str = r#"echo "$TZ" >>"$0/file.ran"; exec cat >"$0/$TZ.file""#;
 
 /// The file: several windows of input, in pieces that come over the whole time.
 const PIECE: usize = 64 << 10;
-const PIECES: u32 = 256;
+const PIECES: u32 = 128;
 
 /// A client behind a network of its own.
 struct Plugged {
@@ -149,11 +149,11 @@ fn a_job_and_a_file_to_five_machines_go_on_while_every_plug_is_pulled() {
         assert_eq!(ran, MACHINES, "each of them once");
     }
     // Seldom enough for a loaded machine.
-    let often = (time.as_millis() / every.as_millis() / 4) as usize;
+    let often = (time.as_millis() / every.as_millis() / 8) as usize;
     let told = machines.map(|machine| machine.process.stderr.text());
     for text in told.iter().chain([&job.stderr, &transfer.stderr]) {
         let came_back = text.matches(", nothing lost").count();
-        assert!(came_back > often, "{came_back} times: {text}");
+        assert!(came_back >= often, "{came_back} times: {text}");
     }
     for name in MACHINES {
         expect_every_line(job.text(), name);
