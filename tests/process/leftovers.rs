@@ -219,12 +219,12 @@ fn a_process_that_the_same_signal_ends_is_not_left_behind() {
         ),
         (
             "a child that ignores SIGTERM",
-            "(trap '' TERM; exec sleep 1000) >/dev/null 2>&1 & echo ready; wait",
+            "(trap '' TERM; echo ready; exec sleep 1000 >/dev/null 2>&1) & wait",
             1,
         ),
         (
             "a daemon",
-            "setsid sleep 1000 >/dev/null 2>&1 & sleep 0.2; echo ready; wait",
+            "setsid sh -c 'echo ready; exec sleep 1000 >/dev/null 2>&1' & wait",
             1,
         ),
     ] {
