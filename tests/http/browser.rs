@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,34 @@ fn program(names: &[&str]) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// How often the driver is started until it has a port.
+const TRIES: usize = 5;
+
+/// Starts the driver, and waits until it says which port it has; `None` if it ends without one.
+fn start(driver: &Path) -> Option<(Child, u16)> {
+    let mut driver = Command::new(driver)
+        .arg("--port=0")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the driver starts");
+    let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
+    let port = lines.find_map(|line| {
+        let line = line.ok()?;
+        let (_, port) = line.rsplit_once("on port ")?;
+        // First it says that it starts on port 0.
+        let port = port.trim_end_matches('.').parse().ok();
+        port.filter(|port| *port > 0)
+    });
+    std::thread::spawn(move || lines.for_each(drop));
+    if port.is_none() {
+        driver.wait().expect("it has ended");
+    }
+    Some((driver, port?))
+}
+
 impl Browser {
     /// Opens a page in a window; `None`, which says so, without a browser.
     #[track_caller]
@@ -55,30 +83,12 @@ impl Browser {
             skipped("there is no chromium with chromedriver");
             return None;
         };
-        let mut driver = Command::new(driver)
-            .arg("--port=0")
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the driver starts");
-        let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
-        let port = lines.find_map(|line| {
-            let (_, rest) = line
-                .ok()?
-                .rsplit_once("on port ")
-                .map(|(a, b)| (a.to_owned(), b.to_owned()))?;
-            // First it says that it starts on port 0.
-            rest.trim_end_matches('.')
-                .parse()
-                .ok()
-                .filter(|port| *port > 0)
-        });
-        std::thread::spawn(move || lines.for_each(drop));
+        // It takes the port of one family of addresses first, and ends if that of the other is not free.
+        let started = (0..TRIES).find_map(|_| start(&driver));
+        let (driver, port) = started.expect("a port");
         let mut opened = Browser {
             driver,
-            port: port.expect("a port"),
+            port,
             session: String::new(),
         };
         let session = opened.call("POST", "", &json!({"capabilities": {"alwaysMatch": {
