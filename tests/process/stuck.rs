@@ -193,6 +193,9 @@ fn a_client_with_a_slot_that_is_held_leaves_at_once() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// How long a client waits for a process that ends.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// A process that is killed is ending, and not gone, as long as another one of its namespace of
 /// processes is not reaped: the kernel has the first process of a namespace wait for that.
 #[test]
@@ -234,6 +237,7 @@ fn a_process_that_ends_slowly_is_waited_for_and_keeps_no_slot() {
     });
     let entered = Pid::from_child(&entering);
     kill_process(entered, Signal::STOP).expect("it is ours");
+    let began = Instant::now();
     fs::write(&end, "").expect("the folder is ours");
     eventually("the first is killed", PATIENCE, || {
         children(entering.id())
@@ -248,6 +252,9 @@ fn a_process_that_ends_slowly_is_waited_for_and_keeps_no_slot() {
     kill_process(entered, Signal::CONT).expect("it is ours");
     entering.wait().expect("it is ours");
     stuck.0 = None;
+    if began.elapsed() >= ENDS_WITHIN {
+        return skipped("the machine is so busy that the client has waited long enough");
+    }
     assert!(is_there, "it waits for the other one");
     assert!(early.is_empty(), "the outcome waits for it: {early:?}");
     let ran = boss.finish(&id);
