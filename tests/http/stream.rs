@@ -99,7 +99,7 @@ fn a_stream_has_ten_events_a_second_at_most() {
     let [mut boss, mut web] = ranked(&shown.server, [("boss", 0), ("web", 1)]);
     let mut events = shown.events();
     events.next();
-    let (mut told, span) = (0, Duration::from_secs(1));
+    let (mut told, span) = (0, Duration::from_secs(2));
     let begin = Instant::now();
     let server = &shown.server;
     std::thread::scope(|scope| {
@@ -116,7 +116,7 @@ fn a_stream_has_ten_events_a_second_at_most() {
             told += 1;
         }
     });
-    assert!((2..=12).contains(&told), "{told} in {span:?}");
+    assert!((5..=22).contains(&told), "{told} in {span:?}");
 }
 
 #[test]

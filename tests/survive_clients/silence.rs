@@ -25,8 +25,8 @@ const MANY_TO: usize = 2;
 /// How long it may take until all that is on its way.
 const UNDER_WAY_WITHIN: Duration = Duration::from_secs(30);
 
-/// The heartbeat; the default one is five seconds.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+/// The default heartbeat.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How long the server holds their places, besides two heartbeats.
 const HOLD: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ fn expect_members(boss: &mut Raw, count: usize, is_so: fn(&Value) -> bool, deadl
 
 #[test]
 fn stopped_clients_are_away_within_two_heartbeats_and_gone_after_the_hold() {
-    let server = Server::start(&["100", "--quiet", "--hold", "1s", "--heartbeat", "3s"]);
+    let server = Server::start(&["100", "--quiet", "--hold", "1s"]);
     let mut boss = server.raw("boss", 0);
     let workers: Vec<Process> = (0..STOPPED)
         .map(|n| {

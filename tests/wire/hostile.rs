@@ -330,7 +330,7 @@ fn commands_that_wait_are_busy_past_half_of_the_memory() {
 #[test]
 fn slow_readers_that_ask_for_members_all_the_time_keep_little() {
     const CROWD: usize = 300;
-    const SLOW: usize = 24;
+    const SLOW: usize = 20;
     const REQUESTS: usize = 100;
     let _turn = alone();
     let Some((server, vitals)) = frugal(CROWD + SLOW) else {

@@ -160,7 +160,7 @@ fn lost_for_long() -> (TcpListener, Client) {
     server.close();
     expect_lost(&client);
     let mut waited = Duration::ZERO;
-    while waited < SHORT * 10 {
+    while waited < SHORT * 15 {
         refuse(&listener, 5);
         waited += expect_pause(&client);
     }

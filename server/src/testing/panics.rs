@@ -192,8 +192,7 @@ fn panic_a_hundred_times(trip: Trip) {
 fn a_panic_while_ranks_are_told_ends_one_session() {
     let server = server();
     let mut boss = Raw::join(&server, "boss");
-    // Each time waits for news of ranks.
-    for _ in 0..TIMES / 2 {
+    for _ in 0..TIMES {
         let first = Raw::join(&server, "first");
         let victim = Raw::join(&server, &tripping(Trip::Telling));
         let mut last = Raw::join(&server, "last");
