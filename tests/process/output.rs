@@ -124,14 +124,23 @@ fn bytes_that_are_no_text_come_as_base64() {
     );
     assert!(ran.outcome.get("stdout").is_none() && ran.outcome["stdout_base64"].is_string());
     // Text, then something else, then text; the first of a character that never ends.
-    let script = "printf 'text'; sleep 0.2; printf '\\377'; sleep 0.2; printf 'text\\303'";
-    // On a busy machine the client may be late, and find two of them at once.
-    let are_apart = is_mostly(|| {
-        let ran = boss.sh(script);
-        assert_eq!(ran.exited(0).stdout, b"text\xfftext\xc3");
-        matches!(ran.chunks[..], [(_, true), (_, false), ..])
-    });
-    assert!(are_apart, "text is text, and the rest is base64");
+    // Each waits until the one before has come.
+    let folder = Folder::new();
+    let seen = |n| folder.path().join(format!("seen-{n}"));
+    let wait = |n| format!("until [ -e {} ]; do sleep 0.02; done", seen(n).display());
+    let script = format!(
+        "printf 'text'; {}; printf '\\377'; {}; printf 'text\\303'",
+        wait(1),
+        wait(2)
+    );
+    let id = boss.script(&script, &json!({}));
+    for (n, kind, expected) in [(1, "text", &b"text"[..]), (2, "base64", b"\xff")] {
+        let (params, bytes) = boss.output(&id);
+        assert_eq!(bytes, expected);
+        assert!(params[kind].is_string(), "{params}");
+        std::fs::write(seen(n), "").expect("the folder is ours");
+    }
+    assert_eq!(boss.finish(&id).exited(0).stdout, b"text\xc3");
     // Text that JSON would make six times as long.
     let ran = boss.sh("head -c 100000 /dev/zero");
     assert!(ran.exited(0).stdout == vec![0; 100_000]);
